@@ -1,0 +1,43 @@
+# Each target does the set-up it needs. The second time, nothing is set up again.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+ARGS ?=
+
+.PHONY: help setup serve test check bench lock clean
+help:            ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup: $(READY)  ## a .venv with everything, from the locked and hashed requirements
+
+$(READY): requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("penstock needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	@test -x $(BIN)/python || { echo "making $(VENV) …"; $(PYTHON) -m venv $(VENV); }
+	@echo "installing the locked dependencies …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+serve: setup     ## run the gateway on http://127.0.0.1:8787 (ARGS="--port 9000")
+	@$(BIN)/penstock serve $(ARGS)
+
+test: setup      ## the whole test suite (ARGS="-k markers")
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: setup     ## formatting, lint and types
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/flake8-async --disable ASYNC119,ASYNC127 pipeline server tests benchmarks
+	@$(BIN)/mypy
+	@$(BIN)/basedpyright --level error
+
+bench: setup     ## what a chunk costs, in process and end to end (ARGS="--json results.json")
+	@$(BIN)/penstock bench $(ARGS)
+
+lock:            ## resolve the dependencies again (needs uv)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -q pyproject.toml -o requirements/run.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -q pyproject.toml --group dev -o requirements/dev.txt
+
+clean:           ## remove what the targets made
+	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

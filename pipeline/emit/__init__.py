@@ -1,0 +1,1 @@
+"""Events to a client dialect, streamed and whole."""

@@ -1,0 +1,115 @@
+"""The vocabulary that every stage speaks.
+
+An upstream read becomes one `list[Event]`, passes through the stages as one list, and leaves as one write. Deltas are never merged on the way: each
+upstream delta is one event and, at the end, one chunk. An empty list means silence: the upstream is alive and has said nothing for a while.
+
+A stream is well formed when it is zero or more deltas, calls, reports and notices, and then exactly one `Finish` or one `Failed`. A tool call is
+`ToolCallStart`, zero or more `ToolCallDelta`, `ToolCallEnd`; calls do not nest, and text may not come inside one. The concatenated `arguments` of a
+call are one valid JSON value exactly when its `ToolCallEnd` came (grammar tools excepted: theirs is raw text).
+
+Errors are events too. They become HTTP only at the edge of the pipeline (`pipeline.flow`).
+"""
+
+from enum import StrEnum
+
+import msgspec
+
+from pipeline.errors import PenstockError
+
+
+class FinishReason(StrEnum):
+    """Why the model stopped, in the words of Chat Completions; every dialect maps from these."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    TOOL_CALLS = "tool_calls"
+    CONTENT_FILTER = "content_filter"
+
+
+class TextDelta(msgspec.Struct, frozen=True, gc=False):
+    """Characters of the visible answer, never empty."""
+
+    text: str
+
+
+class ThinkingDelta(msgspec.Struct, frozen=True, gc=False):
+    """Characters of the model's reasoning, never empty."""
+
+    text: str
+
+
+class RefusalDelta(msgspec.Struct, frozen=True, gc=False):
+    """Characters of a refusal, never empty."""
+
+    text: str
+
+
+class ToolCallStart(msgspec.Struct, frozen=True, gc=False):
+    """A call opens. `index` counts the calls of this answer from 0; `id` is unique in the conversation; `name` is one of the client's tools."""
+
+    index: int
+    id: str
+    name: str
+
+
+class ToolCallDelta(msgspec.Struct, frozen=True, gc=False):
+    """The next characters of the arguments' JSON text, never empty."""
+
+    index: int
+    arguments: str
+
+
+class ToolCallEnd(msgspec.Struct, frozen=True, gc=False):
+    """The call is complete and may be run. A call without it must never be run."""
+
+    index: int
+
+
+class UsageReport(msgspec.Struct, frozen=True, gc=False):
+    """Token counts. `estimated` is False only for figures that the upstream measured."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    reasoning_tokens: int = 0
+    cached_tokens: int = 0
+    estimated: bool = True
+
+    @property
+    def total_tokens(self) -> int:
+        """Prompt and completion together; reasoning is part of the completion."""
+        return self.prompt_tokens + self.completion_tokens
+
+
+class Notice(msgspec.Struct, frozen=True, gc=False):
+    """Something was repaired, dropped or passed through by a policy.
+
+    `code` is a snake_case word that clients and logs can match on; `detail` is for people and holds no prompt text beyond a tool's name.
+    """
+
+    code: str
+    detail: str = ""
+
+
+class Finish(msgspec.Struct, frozen=True, gc=False):
+    """The proper end of the stream. `raw` is the upstream's own word for the reason, where it gave one."""
+
+    reason: FinishReason = FinishReason.STOP
+    raw: str | None = None
+
+
+class Failed(msgspec.Struct, frozen=True):
+    """The stream ended otherwise. Nothing that is still open was completed."""
+
+    error: PenstockError
+
+
+class NativeToolCall(msgspec.Struct, frozen=True, gc=False):
+    """A whole call as the upstream sent it in a field of its own, name and arguments not yet checked. Only the machines see it."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+Event = TextDelta | ThinkingDelta | RefusalDelta | ToolCallStart | ToolCallDelta | ToolCallEnd | UsageReport | Notice | Finish | Failed
+UpstreamEvent = Event | NativeToolCall

@@ -1,0 +1,1 @@
+"""Sans-I/O state machines: what a model wrote becomes events."""

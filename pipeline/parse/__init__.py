@@ -1,0 +1,1 @@
+"""Client bodies to the canonical Request."""

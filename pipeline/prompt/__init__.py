@@ -1,0 +1,1 @@
+"""The canonical Request to an upstream's prompt."""

@@ -1,0 +1,133 @@
+"""The canonical Request: what every client dialect is parsed into, and what every upstream is written from.
+
+Only what the stages need is here, in one shape. A body's own dialect, spelling and order of fields are gone, except `extra`: the client's fields that
+no stage reads, kept for upstreams that take them unchanged (`pass_fields`). Everything that was dropped, mapped or repaired on the way in is named in
+`notices` and `ignored`, so that an answer can say so.
+"""
+
+from enum import StrEnum
+from typing import Any, TypeAlias
+
+import msgspec
+
+from pipeline.events import Notice
+
+Json: TypeAlias = Any
+"""A decoded JSON value: dict, list, str, int, float, bool or None."""
+
+
+class Role(StrEnum):
+    """Who speaks. `developer` is folded into SYSTEM when parsed, `function` into TOOL."""
+
+    SYSTEM = "system"
+    USER = "user"
+    ASSISTANT = "assistant"
+    TOOL = "tool"
+
+
+class TextPart(msgspec.Struct, frozen=True):
+    """Text of a message."""
+
+    text: str
+
+
+class ImagePart(msgspec.Struct, frozen=True):
+    """An image by URL: `data:` or http(s). `detail` is the client's own word, `auto` where it gave none."""
+
+    url: str
+    detail: str = "auto"
+
+
+Part = TextPart | ImagePart
+
+
+class ToolCall(msgspec.Struct, frozen=True):
+    """A call in the history. `arguments` is the JSON text as the client echoed it."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+class Message(msgspec.Struct, frozen=True):
+    """One turn.
+
+    `tool_calls` and `reasoning` only with ASSISTANT, `tool_call_id` only with TOOL; `name` is the tool's name there and the author's elsewhere.
+    """
+
+    role: Role
+    parts: tuple[Part, ...] = ()
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+    name: str | None = None
+    reasoning: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The text parts, joined without anything between them."""
+        return "".join(part.text for part in self.parts if isinstance(part, TextPart))
+
+
+class Tool(msgspec.Struct, frozen=True):
+    """A function that the client offers. `parameters` is its JSON Schema as sent, `{}` where it sent none."""
+
+    name: str
+    description: str = ""
+    parameters: dict[str, Json] = {}
+    strict: bool | None = None
+
+
+class ToolMode(StrEnum):
+    """What the client said about using tools."""
+
+    AUTO = "auto"
+    NONE = "none"
+    REQUIRED = "required"
+    FUNCTION = "function"
+
+
+class ToolChoice(msgspec.Struct, frozen=True):
+    """`name` is set exactly when the mode is FUNCTION."""
+
+    mode: ToolMode = ToolMode.AUTO
+    name: str | None = None
+
+
+class AnswerFormat(msgspec.Struct, frozen=True):
+    """`response_format`: kind is text, json_object or json_schema; the schema and its name only with json_schema."""
+
+    kind: str = "text"
+    schema: dict[str, Json] | None = None
+    name: str | None = None
+
+
+class Options(msgspec.Struct, frozen=True):
+    """The parameters that shape one answer. None means that the client did not say."""
+
+    max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+    answer_format: AnswerFormat = AnswerFormat()
+    parallel_tool_calls: bool = True
+    reasoning_effort: str | None = None
+    reasoning: bool = False
+
+
+class Request(msgspec.Struct, frozen=True):
+    """One request, ready for an upstream.
+
+    `model` is the id as the client wrote it; `include_usage` asks for a usage chunk at the end of a stream; `agent` is Agent mode in the words of
+    Composer (tools were offered, or the request came by /opencode); `conversation` is a stable id where the client gave one.
+    """
+
+    model: str
+    messages: tuple[Message, ...]
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice = ToolChoice()
+    options: Options = Options()
+    stream: bool = False
+    include_usage: bool = False
+    agent: bool = False
+    conversation: str | None = None
+    extra: dict[str, Json] = {}
+    ignored: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()

@@ -1,0 +1,1 @@
+"""What an answer cost, in tokens and money."""

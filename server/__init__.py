@@ -1,0 +1,1 @@
+"""The hypercorn and quart-trio server around `pipeline`."""

@@ -1,0 +1,6 @@
+"""penstock's command line."""
+
+
+def main() -> int:
+    """Run."""
+    return 0
