@@ -1,0 +1,87 @@
+"""The whole answer as a fold over its events, so that it can never differ from the stream."""
+
+from collections.abc import Sequence
+
+from pipeline.errors import PenstockError, StreamCut
+from pipeline.events import (
+    Event,
+    Failed,
+    Finish,
+    FinishReason,
+    Notice,
+    RefusalDelta,
+    TextDelta,
+    ThinkingDelta,
+    ToolCallDelta,
+    ToolCallEnd,
+    ToolCallStart,
+)
+from pipeline.request import ToolCall
+
+
+class Whole:
+    """What a finished stream amounts to; `calls` holds only complete calls.
+
+    >>> whole = Whole()
+    >>> whole.add([TextDelta("Hel"), TextDelta("lo"), Finish()])
+    >>> whole.text, whole.reason, whole.error is None
+    ('Hello', <FinishReason.STOP: 'stop'>, True)
+    """
+
+    def __init__(self) -> None:
+        self.calls: list[ToolCall] = []
+        self.notices: list[Notice] = []
+        self.reason: FinishReason | None = None
+        self._error: PenstockError | None = None
+        self._text: list[str] = []
+        self._thinking: list[str] = []
+        self._refusal: list[str] = []
+        self._open: dict[int, tuple[ToolCallStart, list[str]]] = {}
+
+    @property
+    def text(self) -> str:
+        """The visible text."""
+        return "".join(self._text)
+
+    @property
+    def thinking(self) -> str:
+        """The reasoning."""
+        return "".join(self._thinking)
+
+    @property
+    def refusal(self) -> str:
+        """The refusal."""
+        return "".join(self._refusal)
+
+    @property
+    def error(self) -> PenstockError | None:
+        """Why there is no answer: the stream's own fault, or that it had no end."""
+        if self._error is None and self.reason is None:
+            return StreamCut("The stream ended before its end mark.")
+        return self._error
+
+    def add(self, events: Sequence[Event]) -> None:
+        """Fold the next events in."""
+        for event in events:
+            match event:
+                case TextDelta(text):
+                    self._text.append(text)
+                case ThinkingDelta(text):
+                    self._thinking.append(text)
+                case RefusalDelta(text):
+                    self._refusal.append(text)
+                case ToolCallStart(index, _, _):
+                    self._open[index] = (event, [])
+                case ToolCallDelta(index, arguments):
+                    self._open[index][1].append(arguments)
+                case ToolCallEnd(index):
+                    start, pieces = self._open.pop(index)
+                    self.calls.append(ToolCall(start.id, start.name, "".join(pieces)))
+                case Notice():
+                    self.notices.append(event)
+                case Finish(reason, _):
+                    self.reason = reason
+                case Failed(error):
+                    self._error = error
+                case _:
+                    pass

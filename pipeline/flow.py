@@ -1,0 +1,161 @@
+"""The whole flow, in the order in which a request passes it; no other module knows this order.
+
+::
+
+    Request ─write─▶ upstream ─▶ list[Event] … ─clocks─▶ … ─machine─▶ … ─meter─▶ … ─emitter─▶ bytes
+
+Each stage is an async generator over lists around a synchronous machine. One upstream read is one list is one write. Errors travel as `Failed`. Here,
+at the edge, one that comes before anything else is raised, so that it can be an HTTP status; a later one ends the stream in the dialect's own way.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
+from functools import partial
+from time import monotonic
+from typing import TypeVar
+
+import msgspec
+
+from pipeline.clocks import SILENCE_SECONDS, Stop, Timeouts, Watched
+from pipeline.emit.chat import ChatHead, ChatStream, chat_answer
+from pipeline.emit.whole import Whole
+from pipeline.errors import StreamCut
+from pipeline.events import Event, Failed, Finish, Notice, UpstreamEvent
+from pipeline.identity import Identity
+from pipeline.machine.answer import AnswerMachine
+from pipeline.machine.inventory import ToolPolicy
+from pipeline.models import Price
+from pipeline.request import Request
+from pipeline.upstream.base import Upstream
+from pipeline.usage.meter import UsageMeter
+
+Given = TypeVar("Given")
+Made = TypeVar("Made")
+
+
+class Terms(msgspec.Struct, frozen=True):
+    """What an answer is made under: policies and clocks of the operator, ids and the time."""
+
+    policy: ToolPolicy = ToolPolicy()
+    timeouts: Timeouts = Timeouts()
+    stop: Stop = msgspec.field(default_factory=Stop)
+    identity: Identity = msgspec.field(default_factory=Identity)
+    show_thinking: bool = False
+    price: Price | None = None
+
+
+class Exchange:
+    """One request on its way through one upstream, and what became of it."""
+
+    def __init__(self, request: Request, upstream: Upstream, terms: Terms, key: str | None = None) -> None:
+        """Writes the request in the upstream's form; raises RequestError for what it cannot take."""
+        self.request = request
+        self.upstream = upstream
+        self.terms = terms
+        self._outgoing = upstream.write(request)
+        self._key = key
+        self.meter = UsageMeter(len(self._outgoing.prompt))
+        self.head = ChatHead(
+            id=terms.identity.new("chatcmpl-"),
+            created=terms.identity.created(),
+            model=request.model,
+            show_thinking=terms.show_thinking,
+            include_usage=request.include_usage,
+            price=terms.price,
+        )
+
+    def events(self) -> AsyncGenerator[list[Event], None]:
+        """The answer's events. Exactly one `Finish` or `Failed` ends them."""
+        terms, request = self.terms, self.request
+        source = Watched(self.upstream.stream(self._outgoing, self._key), terms.timeouts, terms.stop)
+        machine = AnswerMachine(
+            new_id=partial(terms.identity.new, "call_"),
+            tools=request.tools,
+            policy=terms.policy,
+            parallel=request.options.parallel_tool_calls,
+        )
+        return stage(stage(complete(source), machine.feed), self.meter.feed)
+
+
+class Answer:
+    """An answer that has begun: `pieces` are its bytes, `emitter` knows afterwards how it went."""
+
+    def __init__(self, exchange: Exchange, emitter: ChatStream, pieces: AsyncGenerator[bytes, None]) -> None:
+        self.exchange = exchange
+        self.emitter = emitter
+        self.pieces = pieces
+
+
+async def open_stream(exchange: Exchange) -> Answer:
+    """Pull until the upstream has said something, then give the stream; raises PenstockError when what it said is a fault."""
+    events = exchange.events()
+    emitter = ChatStream(exchange.head, exchange.meter.report)
+    emitter.notices.extend(exchange.request.notices)
+    try:
+        first = await first_events(events)
+    except BaseException:
+        await events.aclose()
+        raise
+    return Answer(exchange, emitter, emitted(first, events, emitter))
+
+
+async def collect(exchange: Exchange) -> tuple[bytes, Whole]:
+    """The whole answer's body, and the fold that it was made from; raises PenstockError when the stream failed."""
+    whole = Whole()
+    whole.add(exchange.request.notices)
+    async with aclosing(exchange.events()) as events:
+        async for batch in events:
+            whole.add(batch)
+    if whole.error is not None:
+        raise whole.error
+    return chat_answer(exchange.head, whole, exchange.meter.report()), whole
+
+
+# -- stages ------------------------------------------------------------------------------------------------------------------------------------
+
+
+async def stage(batches: AsyncGenerator[list[Given], None], feed: Callable[[list[Given]], list[Made]]) -> AsyncGenerator[list[Made], None]:
+    """A synchronous machine as a stage; it ends with the list that ends the answer."""
+    async with aclosing(batches):
+        async for batch in batches:
+            made = feed(batch)
+            yield made
+            if made and isinstance(made[-1], Finish | Failed):
+                return
+
+
+async def complete(batches: Watched) -> AsyncGenerator[list[UpstreamEvent], None]:
+    """A stream that ends without an end mark was cut, and says so."""
+    async with aclosing(batches):
+        async for batch in batches:
+            yield batch
+            if batch and isinstance(batch[-1], Finish | Failed):
+                return
+        yield [Failed(StreamCut("The upstream's stream ended before its end mark."))]
+
+
+async def first_events(events: AsyncIterator[list[Event]]) -> list[Event]:
+    """The first list that is not silence; raises the error of one that fails before it says anything."""
+    async for batch in events:
+        if not batch:
+            continue
+        said = [event for event in batch if not isinstance(event, Notice)]
+        if said and isinstance(said[0], Failed):
+            raise said[0].error
+        return batch
+    raise StreamCut("The upstream's stream ended before it began.")
+
+
+async def emitted(first: list[Event], events: AsyncGenerator[list[Event], None], emitter: ChatStream) -> AsyncGenerator[bytes, None]:
+    """The emitter as the last stage: never an empty piece, and a comment whenever nothing was to be shown for a while."""
+    async with aclosing(events):
+        yield emitter.feed(first)
+        quiet_since = monotonic()
+        async for batch in events:
+            piece = emitter.feed(batch)
+            now = monotonic()
+            if not piece and now - quiet_since >= SILENCE_SECONDS:
+                piece = emitter.feed([])
+            if piece:
+                quiet_since = now
+                yield piece

@@ -1,0 +1,107 @@
+"""Bodies that are read when they are complete: a JSON object, or an inline list of arguments.
+
+Both give a name and arguments as JSON source text, which are then fitted to the tool's schema; what was left out is said. Values keep their source
+text, so that numbers lose nothing.
+"""
+
+import re
+from typing import NamedTuple
+
+import msgspec
+
+from pipeline.machine.arguments import quote, typed
+from pipeline.machine.schema import ANY, ToolSchema, is_text
+
+_NAMES = ("name", "tool", "tool_name", "toolName")
+_ARGUMENTS = ("arguments", "args", "input", "parameters", "params")
+_PAIR = re.compile(r"""\s*(?P<key>[^\s=:,]+)\s*[=:]\s*(?P<value>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^,]*)\s*(?:,|\Z)""")
+_FENCE = re.compile(r"\s*```\s*\Z")
+
+
+class Body(NamedTuple):
+    """What a body said. `arguments` is JSON text; None: there were arguments and they could not be read."""
+
+    name: str
+    arguments: dict[str, str] | None
+    unread: str = ""
+
+
+def read_json_body(source: str) -> Body | None:
+    """`{"name": …, "arguments": …}` in its spellings; None when the source is no such object."""
+    fields = _object(source)
+    if fields is None:
+        return None
+    function = _object(fields["function"]) if "function" in fields else None
+    holder = function if function is not None else fields
+    name = next((text for word in _NAMES if word in holder and (text := _string(holder[word])) is not None), None)
+    if name is None:
+        return None
+    given = next((holder[word] for word in _ARGUMENTS if word in holder), None)
+    return Body(name, {} if given is None else read_arguments(given))
+
+
+def read_arguments(source: str) -> dict[str, str] | None:
+    """Arguments as key to JSON source text, from an object or from a string that holds one; {} where the source is empty."""
+    source = _FENCE.sub("", source)
+    text = _string(source)
+    source = source if text is None else text
+    return {} if not source.strip() or source.strip() == "null" else _object(source)
+
+
+def read_inline(source: str, name: str) -> Body:
+    """`(k=v, k: v)` or `[k=v]`: quotes protect commas and are removed, bare values are text."""
+    inner = source.strip()
+    closing = {"(": ")", "[": "]"}[inner[0]]
+    inner = inner[1:-1] if inner.endswith(closing) else inner[1:]
+    arguments: dict[str, str] = {}
+    at = 0
+    while at < len(inner) and (found := _PAIR.match(inner, at)):
+        value = found["value"].strip()
+        if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
+            value = re.sub(r"\\(.)", r"\1", value[1:-1])
+        arguments.setdefault(found["key"], quote(value))
+        at = found.end()
+    return Body(name, arguments, inner[at:].strip())
+
+
+def fit_arguments(arguments: dict[str, str], schema: ToolSchema) -> tuple[str, list[str]]:
+    """The arguments' object as JSON text under the schema, and what did not fit, in words."""
+    misfits: list[str] = []
+    pieces: dict[str, str] = {}
+    for spelling, source in arguments.items():
+        key = schema.key(spelling) or spelling
+        if key in pieces:
+            misfits.append(f"{schema.name}.{key} was given twice; the first stays")
+            continue
+        types = schema.types(key)
+        pieces[key], fits = _fit(source, types)
+        if not fits:
+            misfits.append(f"{schema.name}.{key} is not {' or '.join(sorted(types))}")
+    return "{" + ",".join(f"{quote(key)}:{value}" for key, value in pieces.items()) + "}", misfits
+
+
+def _fit(source: str, types: frozenset[str]) -> tuple[str, bool]:
+    text = _string(source)
+    if types == ANY:
+        return source, True
+    if text is not None:
+        return (quote(text), True) if is_text(types) else typed(text, types)
+    if "string" in types and not types & {"integer", "number"} and re.fullmatch(r"-?[\d.eE+-]+", source):
+        return quote(source), True
+    fitted, fits = typed(source, types)
+    return (fitted, True) if fits and not fitted.startswith('"') else (source, False)
+
+
+def _object(source: str) -> dict[str, str] | None:
+    try:
+        fields = msgspec.json.decode(source, type=dict[str, msgspec.Raw])
+        return {key: bytes(value).decode().strip() for key, value in fields.items()}
+    except (msgspec.MsgspecError, RecursionError, UnicodeError):
+        return None
+
+
+def _string(source: str) -> str | None:
+    try:
+        return msgspec.json.decode(source, type=str) if source.lstrip().startswith('"') else None
+    except (msgspec.MsgspecError, UnicodeError):
+        return None

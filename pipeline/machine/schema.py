@@ -1,0 +1,178 @@
+"""What a tool's JSON Schema says of its arguments: which names it knows, and which JSON types each may have.
+
+Only the questions that a call raises are answered; values are not validated. Local `$ref`, `allOf`, `anyOf`, `oneOf`, `enum`, `const`, `nullable`
+and lists of types are followed. Schemas come from clients and may be hostile: references are followed to a fixed depth, a fixed number of nodes is
+visited, and whatever is not understood allows every type.
+"""
+
+import re
+from collections.abc import Sequence
+from functools import cached_property
+from typing import cast
+
+from pipeline.request import Json, Tool
+
+ANY = frozenset({"string", "integer", "number", "boolean", "null", "array", "object"})
+"""The types of a property that says nothing about its type."""
+
+MAX_DEPTH = 32
+MAX_NODES = 2_000
+MAX_KEY_CHARS = 128
+
+_PLAIN_KEY = rf"[^\s<>=:]{{1,{MAX_KEY_CHARS}}}"
+_IDENTIFIER = re.compile(r"[A-Za-z_][\w.-]*\Z")
+
+
+def fold(name: str) -> str:
+    """A name without case and punctuation, for comparing names that models spell their own way.
+
+    >>> fold("File_Path") == fold("filePath")
+    True
+    """
+    return "".join(character for character in name.casefold() if character.isalnum())
+
+
+class ToolSchema:
+    """One tool's arguments."""
+
+    def __init__(self, tool: Tool) -> None:
+        self.name = tool.name
+        self._root = tool.parameters
+        properties = tool.parameters.get("properties")
+        self._properties: dict[str, Json] = cast("dict[str, Json]", properties) if isinstance(properties, dict) else {}
+        self._types: dict[str, frozenset[str]] = {}
+        self._folded = folded(self._properties)
+
+    @property
+    def is_open(self) -> bool:
+        """True when the schema names no property at all."""
+        return not self._properties
+
+    def key(self, spelling: str) -> str | None:
+        """The property that a spelling means: exact, else folded where only one property folds so."""
+        if spelling in self._properties:
+            return spelling
+        return self._folded.get(fold(spelling))
+
+    def types(self, key: str) -> frozenset[str]:
+        """The JSON types that a property allows; `ANY` for one without a schema."""
+        if key not in self._types:
+            self._types[key] = _Types(self._root).of(self._properties[key]) if key in self._properties else ANY
+        return self._types[key]
+
+    @cached_property
+    def key_pattern(self) -> re.Pattern[str]:
+        """A key and its separator, as they stand behind a `tool_sep`."""
+        odd = sorted((key for key in self._properties if not re.fullmatch(_PLAIN_KEY, key)), key=len, reverse=True)
+        keys = "|".join([*map(re.escape, odd), _PLAIN_KEY])
+        return re.compile(rf"\s{{0,16}}(?P<key>{keys})(?P<separator>\r?\n|: | |=)")
+
+    def starts_key(self, rest: str, given: frozenset[str]) -> bool:
+        """Whether `rest`, which ends where the text so far ends, may still become a key that is not yet given and its separator."""
+        spelling = rest.lstrip()
+        if len(rest) - len(spelling) > 16:
+            return False
+        whole = spelling.removesuffix("\r").removesuffix(":")
+        if self.is_open:
+            return not whole or (_IDENTIFIER.match(whole) is not None and len(whole) <= MAX_KEY_CHARS and whole not in given)
+        if whole != spelling:
+            key = self.key(whole)
+            return key is not None and key not in given
+        start = fold(whole)
+        return any(key.startswith(whole) or fold(key).startswith(start) for key in self._properties if key not in given)
+
+    def accepts_key(self, spelling: str, separator: str, given: frozenset[str]) -> bool:
+        """Whether a key and its separator behind a `tool_sep` inside a value begin the next argument."""
+        if self.is_open:
+            return separator.endswith("\n") and _IDENTIFIER.match(spelling) is not None and spelling not in given
+        key = self.key(spelling)
+        return key is not None and key not in given
+
+
+def is_text(types: frozenset[str]) -> bool:
+    """Whether a value is a string and nothing else; null beside it changes nothing, since a model cannot spell it apart."""
+    return types - {"null"} == frozenset({"string"})
+
+
+def folded(names: dict[str, Json]) -> dict[str, str]:
+    """Folded name to name, without those that fold together."""
+    found: dict[str, str] = {}
+    ambiguous: set[str] = set()
+    for name in names:
+        key = fold(name)
+        if key in found:
+            ambiguous.add(key)
+        found[key] = name
+    return {key: name for key, name in found.items() if key not in ambiguous}
+
+
+class _Types:
+    """One walk through a schema, with its budget."""
+
+    def __init__(self, root: dict[str, Json]) -> None:
+        self._root = root
+        self._nodes_left = MAX_NODES
+
+    def of(self, schema: Json, depth: int = 0) -> frozenset[str]:
+        """The JSON types that the schema allows."""
+        self._nodes_left -= 1
+        if not isinstance(schema, dict) or depth > MAX_DEPTH or self._nodes_left < 0:
+            return ANY
+        node = cast("dict[str, Json]", schema)
+        found = _declared(node.get("type"))
+        if "const" in node:
+            found &= {type_name(node["const"])}
+        if isinstance(node.get("enum"), list):
+            found &= {type_name(value) for value in node["enum"]}
+        reference = node.get("$ref")
+        if isinstance(reference, str):
+            found &= self.of(self._target(reference), depth + 1)
+        for word in ("anyOf", "oneOf"):
+            if isinstance(node.get(word), list):
+                found &= frozenset().union(*(self.of(member, depth + 1) for member in node[word]))
+        if isinstance(node.get("allOf"), list):
+            for member in node["allOf"]:
+                found &= self.of(member, depth + 1)
+        if node.get("nullable") is True:
+            found |= {"null"}
+        return found or ANY
+
+    def _target(self, reference: str) -> Json:
+        """The schema that a local JSON pointer names; None for any other reference."""
+        if not reference.startswith("#"):
+            return None
+        target: Json = self._root
+        for step in reference[1:].split("/")[1:]:
+            word = step.replace("~1", "/").replace("~0", "~")
+            if isinstance(target, dict) and word in target:
+                target = cast("dict[str, Json]", target)[word]
+            else:
+                return None
+        return target
+
+
+def _members(value: Json) -> Sequence[Json]:
+    return cast("Sequence[Json]", value) if isinstance(value, list) else ()
+
+
+def _declared(declared: Json) -> frozenset[str]:
+    if isinstance(declared, str):
+        declared = [declared]
+    types = ANY & frozenset(str(name) for name in _members(declared))
+    # JSON Schema: every integer is a number
+    return (types | {"integer"} if "number" in types else types) or ANY
+
+
+_NAMES: tuple[tuple[type, str], ...] = (
+    (bool, "boolean"),
+    (str, "string"),
+    (int, "integer"),
+    (float, "number"),
+    (list, "array"),
+    (dict, "object"),
+)
+
+
+def type_name(value: Json) -> str:
+    """The JSON type of a decoded value."""
+    return next((name for kind, name in _NAMES if isinstance(value, kind)), "null")

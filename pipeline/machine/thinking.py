@@ -1,0 +1,228 @@
+"""One field of the upstream's answer: prose with tool calls in it, and the token behind which the visible answer begins.
+
+Composer sends the visible text and the thinking in fields of their own, and each has a machine of its own; a call never spans the two. The visible
+answer may arrive inside the thinking field, behind `</think>` or `<｜final｜>`: text before the token is thinking, text behind it, in this and later
+pieces, is the answer. In the text field such a token counts only before the first visible character. White space and a second token right behind a
+token are swallowed with it, and so is the closing `<｜/final｜>` of an opening one. Anywhere else they are text: people write about them.
+"""
+
+import re
+from enum import Enum, auto
+
+from pipeline.events import TextDelta, ThinkingDelta
+from pipeline.machine.calls import Calls
+from pipeline.machine.markers import MAX_SPACE, TOKENS, Kind, Marker, find_marker, marker_at
+from pipeline.machine.tape import Tape
+from pipeline.machine.toolcalls import CallMachine
+
+_VISIBLE = re.compile(r"\S")
+
+
+class State(Enum):
+    """Where the next character of the field falls."""
+
+    PROSE = auto()
+    BEHIND_TOKEN = auto()
+    BLOCK = auto()
+    CALL = auto()
+    BEHIND_BLOCK = auto()
+
+
+# state -> what may come there -> next state; the docs' diagram is drawn from this table
+TRANSITIONS: dict[State, dict[str, State]] = {
+    State.PROSE: {"text": State.PROSE, "token": State.BEHIND_TOKEN, "calls begin": State.BLOCK, "call begin": State.CALL},
+    State.BEHIND_TOKEN: {"second token": State.BEHIND_TOKEN, "other": State.PROSE},
+    State.BLOCK: {"call begin": State.CALL, "calls end": State.BEHIND_BLOCK, "other": State.PROSE},
+    State.CALL: {"end in block": State.BLOCK, "end": State.PROSE},
+    State.BEHIND_BLOCK: {"other": State.PROSE},
+}
+
+
+class FieldMachine:
+    """Feed the field's pieces in order; events go to `calls.events`.
+
+    `is_plain` is True while a piece without a '<' would come out as it went in, as the field's own kind of delta: the caller may pass it on itself.
+    `has_spoken` is True once a visible character of the answer has left.
+    """
+
+    def __init__(self, calls: Calls, *, thinking: bool = False) -> None:
+        self.state = State.PROSE
+        self.is_plain = thinking
+        self.has_spoken = False
+        self._calls = calls
+        self._tape = Tape()
+        self._is_thinking_field = thinking
+        self._thinking = thinking
+        self._awaits_token = True
+        self._final_is_open = False
+        self._tokens = 0
+        self._call: CallMachine | None = None
+        self._opened = ""
+        self._block_calls = 0
+        self._block_is_text = False
+        self._steps = {
+            State.PROSE: self._prose,
+            State.BEHIND_TOKEN: self._behind_token,
+            State.BLOCK: self._block,
+            State.CALL: self._read_call,
+            State.BEHIND_BLOCK: self._behind_block,
+        }
+
+    def feed(self, piece: str) -> None:
+        """Consume the next piece, which is not empty."""
+        if self._call is not None and self._call.stream(piece):
+            return
+        self._tape.feed(piece)
+        self._run()
+        nothing_held = self._tape.at == len(self._tape.text)
+        self.is_plain = (
+            nothing_held and self.state is State.PROSE and self._thinking == self._is_thinking_field and (self._thinking or not self._awaits_token)
+        )
+
+    def end(self, *, proper: bool) -> None:
+        """The stream ended: at a proper end what was undecided is decided, at a cut it stays undone."""
+        self._tape.ended = proper
+        if proper:
+            self._run()
+        if self._call is not None:
+            self._call.cut()
+        elif self.state is State.BLOCK:
+            self._leave_block(ended=True)
+            self._run()
+        rest = self._tape.take(len(self._tape.text))
+        if rest and self._call is None:
+            self._emit(rest)
+
+    def _run(self) -> None:
+        while not self._calls.failed and self._steps[self.state]():
+            pass
+
+    # -- prose -----------------------------------------------------------------------------------------------------------------------------
+
+    def _prose(self) -> bool:
+        tape = self._tape
+        marker = find_marker(tape.text, tape.at)
+        stop = marker.start if marker else len(tape.text)
+        if stop > tape.at:
+            self._emit(tape.take(stop))
+        if marker is None or marker.kind is Kind.PARTIAL:
+            return False
+        if marker.kind is Kind.CALLS_BEGIN:
+            self._enter_block(tape.take(marker.stop))
+        elif marker.kind is Kind.CALL_BEGIN:
+            self._begin_call(marker, "", in_block=False)
+        elif marker.kind in TOKENS and self._awaits_token:
+            self._answer_begins(marker)
+        elif marker.kind is Kind.FINAL_END and self._final_is_open:
+            self._final_is_open = False
+            tape.at = marker.stop
+        else:
+            self._emit(tape.take(marker.stop))
+        return True
+
+    def _answer_begins(self, marker: Marker) -> None:
+        if self._thinking:
+            self._thinking = self._awaits_token = False
+        self._final_is_open = marker.kind is Kind.FINAL
+        self._tokens = 1
+        self._tape.at = marker.stop
+        self._to("token")
+
+    def _behind_token(self) -> bool:
+        if not self._skip_to_visible():
+            return False
+        marker = marker_at(self._tape.text, self._tape.at)
+        if marker is not None and marker.kind is Kind.PARTIAL and self._tape.ended is None:
+            return False
+        if marker is not None and marker.kind in TOKENS and self._tokens == 1:
+            self._tokens += 1
+            self._final_is_open = self._final_is_open or marker.kind is Kind.FINAL
+            self._tape.at = marker.stop
+            self._to("second token")
+        else:
+            self._to("other")
+        return True
+
+    # -- blocks of calls -------------------------------------------------------------------------------------------------------------------
+
+    def _enter_block(self, opened: str) -> None:
+        self._opened, self._block_calls, self._block_is_text = opened, 0, False
+        self._to("calls begin")
+
+    def _block(self) -> bool:
+        """Inside a block, between calls: white space, the next call, or the block's end."""
+        tape = self._tape
+        found = _VISIBLE.search(tape.text, tape.at)
+        if found is None:
+            if self._block_calls:
+                tape.at = len(tape.text)
+            return not self._block_calls and len(tape.text) - tape.at > MAX_SPACE and self._leave_block()
+        marker = marker_at(tape.text, found.start())
+        if marker is not None and marker.kind is Kind.PARTIAL and tape.ended is None:
+            return False
+        if marker is not None and marker.kind is Kind.CALL_BEGIN:
+            self._begin_call(marker, self._opened if not self._block_calls else "", in_block=True)
+        elif marker is not None and marker.kind is Kind.CALLS_END:
+            source = tape.take(marker.stop)
+            if self._block_is_text:
+                self._emit(source)
+            self._to("calls end")
+        else:
+            self._leave_block()
+        return True
+
+    def _leave_block(self, *, ended: bool = False) -> bool:
+        """No call and no end of the block follows: before the first call the marker was text, behind one the block ends here."""
+        if not self._block_calls:
+            self._calls.notice("malformed_call", "a tool calls marker without a call behind it was passed as text")
+            self._emit(self._opened)
+        elif not self._block_is_text and (not ended or self._tape.ended):
+            self._calls.notice("call_repaired", "the end marker of a block of tool calls was missing")
+            self._skip_to_visible()
+        self._to("other")
+        return True
+
+    def _behind_block(self) -> bool:
+        if not self._skip_to_visible():
+            return False
+        self._to("other")
+        return True
+
+    def _begin_call(self, marker: Marker, opened: str, *, in_block: bool) -> None:
+        source = opened + self._tape.take(marker.stop)
+        if self._thinking:
+            self._calls.notice("call_in_thinking", "a tool call stood in the thinking, before the answer began")
+        self._awaits_token = self._thinking
+        self._call = CallMachine(self._calls, self._tape, source, self._emit, in_block=in_block)
+        self._to("call begin")
+
+    def _read_call(self) -> bool:
+        call = self._call
+        if call is None or not call.read():
+            return False
+        if call.in_block:
+            self._block_is_text = self._block_is_text or (call.was_text and not self._block_calls)
+            self._block_calls += 1
+        self._call = None
+        self._to("end in block" if call.in_block and not call.was_prose else "end")
+        return True
+
+    # -- the way out -----------------------------------------------------------------------------------------------------------------------
+
+    def _emit(self, text: str) -> None:
+        if self._thinking:
+            self._calls.events.append(ThinkingDelta(text))
+            return
+        if not self.has_spoken and _VISIBLE.search(text):
+            self.has_spoken = True
+            self._awaits_token = False
+        self._calls.events.append(TextDelta(text))
+
+    def _skip_to_visible(self) -> bool:
+        """Drop white space; False when nothing else is there yet."""
+        found = _VISIBLE.search(self._tape.text, self._tape.at)
+        self._tape.at = found.start() if found else len(self._tape.text)
+        return found is not None
+
+    def _to(self, what: str) -> None:
+        self.state = TRANSITIONS[self.state][what]

@@ -1,0 +1,46 @@
+"""What flow.py asks of an upstream: write a request in its own form, and stream its answer as lists of events."""
+
+from collections.abc import AsyncGenerator
+from typing import Protocol
+
+import msgspec
+
+from pipeline.events import UpstreamEvent
+from pipeline.request import Request
+
+
+class Outgoing(msgspec.Struct, frozen=True):
+    """A request as the upstream takes it.
+
+    `body` is what is sent; `prompt` is the text that the model reads, for the usage estimate; `request` is what both were written from.
+    """
+
+    request: Request
+    body: bytes
+    prompt: str
+
+
+class Upstream(Protocol):
+    """One kind of upstream, configured."""
+
+    @property
+    def name(self) -> str:
+        """The name in the settings, for logs and headers."""
+        ...
+
+    @property
+    def writes_markers(self) -> bool:
+        """Whether its model writes tool calls as text, so that its answer goes through the marker machine."""
+        ...
+
+    def write(self, request: Request) -> Outgoing:
+        """The request in the upstream's own form. Raises RequestError for what this upstream cannot take."""
+        ...
+
+    def stream(self, outgoing: Outgoing, key: str | None) -> AsyncGenerator[list[UpstreamEvent], None]:
+        """The answer: one list for each read, an empty one for each spell of silence, `Finish` or `Failed` last.
+
+        Never raises for what the upstream does; it says so with `Failed`. Closing the generator closes the upstream's connection. `key` is the
+        caller's own upstream key where this upstream takes one.
+        """
+        ...
