@@ -1,0 +1,142 @@
+"""The models that Composer's side serves, as data: ids, names, owners, windows and prices.
+
+Theory of operation: an id as a client wrote it goes in; `resolve_composer_model` gives the id that the upstream takes, or None for one that is not
+listed. Aliases and prefixes are tables. The list is what is known without asking the upstream; one that can be asked has the last word. A window or a
+price that is not published is None, never a guess.
+"""
+
+import difflib
+import re
+
+import msgspec
+
+DEFAULT_MODEL = "composer-2.5"
+FAST_MODEL = "composer-2.5-fast"
+
+
+class Price(msgspec.Struct, frozen=True):
+    """US dollars per million tokens."""
+
+    input_usd: float
+    output_usd: float
+
+
+class Model(msgspec.Struct, frozen=True):
+    """One model. Windows and limits are in tokens."""
+
+    id: str
+    name: str
+    owner: str
+    context_window: int | None = None
+    max_tokens: int | None = None
+    price: Price | None = None
+
+
+# An id's first word -> who makes the model.
+OWNERS = {
+    "composer": "cursor",
+    "default": "cursor",
+    "gpt": "openai",
+    "claude": "anthropic",
+    "gemini": "google",
+    "grok": "xai",
+    "kimi": "moonshotai",
+}
+
+# The ids that Composer's own backend is known to list (public gateways' static lists).
+LISTED = """
+    composer-2.5 composer-2.5-fast composer-2 composer-latest default
+    gpt-5.3-codex gpt-5.2-codex gpt-5.1-codex-max gpt-5.1-codex-mini gpt-5.2 gpt-5.1 gpt-5-mini
+    gemini-3.1-pro gemini-3.5-flash gemini-3-flash gemini-2.5-flash grok-build-0.1 grok-4.3 kimi-k2.5
+"""
+
+# Further ids in the public documentation of two gateways for Cursor's website: model lists, cards and curl examples.
+DOCUMENTED = """
+    composer-1
+    claude-4.5-opus-high claude-4.5-opus-high-thinking claude-4.5-sonnet claude-4.5-sonnet-thinking claude-4.5-haiku claude-4.5-haiku-thinking
+    claude-4-sonnet claude-4-sonnet-thinking claude-4-sonnet-1m claude-4-sonnet-1m-thinking claude-3.7-sonnet-thinking
+    claude-sonnet-4-5-20250929 claude-sonnet-4-5-20250929-thinking claude-sonnet-4-20250514 claude-sonnet-4-20250514-thinking
+    claude-3-5-sonnet-20241022 claude-3-5-sonnet-20241022-thinking
+    gpt-5.2-codex-high gpt-5.2-codex-low gpt-5.2-codex-xhigh gpt-5.2-codex-fast
+    gpt-5.2-codex-high-fast gpt-5.2-codex-low-fast gpt-5.2-codex-xhigh-fast
+    gpt-5.1-codex-max-high gpt-5.1-codex-max-low gpt-5.1-codex-max-xhigh
+    gpt-5.1-codex-max-medium-fast gpt-5.1-codex-max-high-fast gpt-5.1-codex-max-low-fast gpt-5.1-codex-max-xhigh-fast
+    gpt-5.1-codex-mini-high gpt-5.1-codex-mini-low
+    gpt-5.2-fast gpt-5.2-high gpt-5.2-high-fast gpt-5.2-xhigh gpt-5.2-xhigh-fast gpt-5.2-low gpt-5.2-low-fast gpt-5.1-high
+    gpt-4o gemini-3-pro gemini-3-flash-thinking grok-code-fast-1 kimi-k2-instruct
+"""
+
+# Other spellings of the two Composer models, and what an empty id means.
+ALIASES = {
+    "": DEFAULT_MODEL,
+    "auto": DEFAULT_MODEL,
+    "default": DEFAULT_MODEL,
+    "composer-latest": DEFAULT_MODEL,
+    "composer-2-5": DEFAULT_MODEL,
+    "composer-2-5-fast": FAST_MODEL,
+}
+
+# Providers that clients write before a known id, as in `anthropic/claude-4.5-sonnet`.
+PREFIXES = ("cursor/", "anthropic/", "openai/", "google/")
+
+COMPOSER_CONTEXT_WINDOW = 200_000
+
+# Cursor's published prices of Composer 2.5; the other models' are unknown here, and a request to one has no cost.
+PRICES = {
+    DEFAULT_MODEL: Price(input_usd=0.5, output_usd=2.5),
+    FAST_MODEL: Price(input_usd=3.0, output_usd=15.0),
+}
+
+_WORDS = {"gpt": "GPT", "xhigh": "Extra High", "1m": "1M", "k2": "K2", "k2.5": "K2.5"}
+_DATE = re.compile(r"20\d{6}")
+_MAX_ID_LENGTH = 100
+
+
+def _display_name(model_id: str) -> str:
+    """`claude-sonnet-4-5-20250929-thinking` -> `Claude Sonnet 4.5 (20250929) Thinking`."""
+    words = re.sub(r"(?<=-\d)-(?=\d(?:-|$))", ".", model_id).split("-")
+    return " ".join(f"({word})" if _DATE.fullmatch(word) else _WORDS.get(word, word.capitalize()) for word in words).replace("GPT ", "GPT-")
+
+
+def _model(model_id: str) -> Model:
+    family = model_id.partition("-")[0]
+    return Model(
+        id=model_id,
+        name=_display_name(model_id),
+        owner=OWNERS[family],
+        context_window=COMPOSER_CONTEXT_WINDOW if OWNERS[family] == "cursor" else None,
+        price=PRICES.get(ALIASES.get(model_id, model_id)),
+    )
+
+
+MODELS = {model_id: _model(model_id) for model_id in (LISTED + DOCUMENTED).split()}
+"""Every listed model by its id, Composer's own list first."""
+
+
+def resolve_composer_model(model_id: str) -> str | None:
+    """The upstream's id for a client's, or None when it is not listed. Case and outer white space do not count.
+
+    >>> resolve_composer_model("cursor/composer-2-5-fast"), resolve_composer_model(""), resolve_composer_model("anthropic/gemini-3-flash")
+    ('composer-2.5-fast', 'composer-2.5', 'gemini-3-flash')
+    >>> resolve_composer_model("gpt-2") is None
+    True
+    """
+    wanted = model_id.strip().lower()
+    prefix = next((prefix for prefix in PREFIXES if wanted.startswith(prefix)), "")
+    bare = wanted.removeprefix(prefix)
+    if prefix and not bare:  # a prefix alone names no model
+        return None
+    resolved = ALIASES.get(bare, bare)
+    return resolved if resolved in MODELS else None
+
+
+def nearest_models(model_id: str, n: int = 3) -> list[str]:
+    """Up to `n` listed ids that look like `model_id`, the nearest first: for the message of a 404.
+
+    >>> nearest_models("composer-2.6", 2)
+    ['composer-2.5', 'composer-2']
+    """
+    wanted = model_id.strip().lower()[:_MAX_ID_LENGTH]
+    for prefix in PREFIXES:
+        wanted = wanted.removeprefix(prefix)
+    return difflib.get_close_matches(wanted, MODELS, n=n, cutoff=0.5)

@@ -1,0 +1,89 @@
+"""A Chat Completions body as the canonical Request.
+
+Theory of operation: the bytes are decoded once (`pipeline.parse.body`); the conversation, the tools and the options each have a reader of their own,
+and the table of parameters settles every other field. What comes out is complete or a `RequestError` was raised: a wrong type or value is the
+client's error and names its field. What was mapped, left out or has no effect is in `notices` and `ignored`. The order of the checks is fixed
+(parameters, messages, tools, options), so that one body always gives the same error.
+"""
+
+import msgspec
+
+from pipeline.errors import RequestError
+from pipeline.parse.body import decode_body, read
+from pipeline.parse.history import History, read_history
+from pipeline.parse.options import read_options
+from pipeline.parse.parameters import sort_parameters
+from pipeline.parse.tools import read_toolbox
+from pipeline.request import Json, Request
+
+
+class StreamOptions(msgspec.Struct, frozen=True):
+    """`stream_options`."""
+
+    include_usage: bool | None = None
+
+
+class Envelope(msgspec.Struct, frozen=True):
+    """The fields of a body that say where the answer goes and in which form."""
+
+    model: str | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+
+
+def parse_chat(body: bytes, *, agent: bool = False, conversation: str | None = None) -> Request:
+    """Parse the body of `POST /v1/chat/completions`.
+
+    Args:
+        body: JSON in UTF-8, as received.
+        agent: ask for Agent mode; offering tools asks for it too.
+        conversation: a stable id, where the route knows one.
+
+    Raises:
+        MalformedBody: the body is not JSON that we read.
+        UnsupportedParameter: it asks for what no upstream can do (n over 1, logprobs, audio, …).
+        RequestError: anything else; `param` is the path of the field.
+
+    >>> parse_chat(b'{"model": "composer-2.5", "messages": [{"role": "user", "content": "Hello"}]}').messages[0].text
+    'Hello'
+    """
+    fields = decode_body(body)
+    if not fields.get("messages") and fields.get("input"):
+        raise RequestError(
+            "The body has `input` and no `messages`: send it to /v1/responses, or to /cursor/chat/completions for an answer in chat form.",
+            param="messages",
+        )
+    return build_request(fields, agent=agent, conversation=conversation)
+
+
+def build_request(
+    fields: dict[str, Json],
+    *,
+    history: History | None = None,
+    agent: bool = False,
+    conversation: str | None = None,
+) -> Request:
+    """Make the Request from decoded fields; a `history` that was read already stands for `messages`.
+
+    Raises:
+        RequestError: as `parse_chat`.
+    """
+    extra = sort_parameters(fields)
+    history = history or read_history(fields.get("messages"), "messages")
+    toolbox = read_toolbox(fields)
+    options, option_notices = read_options(fields)
+    envelope = read(fields, Envelope, "")
+    return Request(
+        model=envelope.model or "",
+        messages=history.messages,
+        tools=toolbox.tools,
+        tool_choice=toolbox.choice,
+        options=options,
+        stream=bool(envelope.stream),
+        include_usage=envelope.stream_options is not None and bool(envelope.stream_options.include_usage),
+        agent=agent or bool(toolbox.tools),
+        conversation=conversation,
+        extra=extra.extra,
+        ignored=extra.ignored,
+        notices=tuple(dict.fromkeys((*history.notices, *toolbox.notices, *option_notices))),
+    )

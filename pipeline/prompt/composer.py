@@ -1,0 +1,173 @@
+"""The canonical Request as the one text that Composer takes: a transcript with instructions around it.
+
+Theory of operation: a `Request` comes in, one string goes out, the same for the same request. Its blocks, with an empty line between them: the
+directive (Ask, Agent, or Agent with tools); with tools, the inventory (one line of JSON each), the form of a call and the line for `tool_choice`; a
+note on backslashes, only if any were added; `Conversation:` and one `ROLE: text` block a message; `OUTPUT RULES:` where the request has any.
+
+Invariants: the only markers in the prompt are those that show the form of a call. All that the client supplied passes through
+`pipeline.prompt.neutral` and is otherwise verbatim. Earlier calls are shown as `[called NAME, id ID, with ARGUMENTS]`, which is no call that the
+machine would read. Images stand as `[image N]`, counted through the request in the order in which their bytes are sent. Reasoning echoed by the
+client is left out: Composer did not write it for the next turn. Nothing is guessed from the words of a message, and no turn is invented.
+"""
+
+import msgspec
+
+from pipeline.prompt.neutral import neutralise, neutralise_json
+from pipeline.request import ImagePart, Json, Message, Request, Tool, ToolMode
+
+ASK = (
+    "You answer a request that reached you through an API. Write the assistant's next message in the conversation below, and only that message. "
+    "You have no tools and no files here."
+)
+AGENT = (
+    "You work as an agent for a program that reached you through an API. Write the assistant's next message in the conversation below, and only that "
+    "message. No tools are offered in this turn: do not write tool calls, and do not claim to have read, changed or run anything."
+)
+AGENT_WITH_TOOLS = (
+    "You work as an agent for a program that reached you through an API. Write the assistant's next message in the conversation below, and only that "
+    "message. The program runs the tools listed here and sends back their results; there are no other tools."
+)
+
+INVENTORY_HEADING = "Tools, one JSON object a line:"
+
+CALL_FORM = """\
+To call tools, write one block in exactly this form:
+<|tool_calls_begin|><|tool_call_begin|>
+NAME
+<|tool_sep|>KEY
+VALUE
+<|tool_sep|>KEY
+VALUE
+<|tool_call_end|><|tool_call_begin|>
+NAME
+<|tool_sep|>KEY
+VALUE
+<|tool_call_end|><|tool_calls_end|>
+NAME is a tool's name and KEY one of its parameters. VALUE is the bare value: no quotes, no escapes, no code fence, with its own line breaks and \
+indentation. Only a value that is not a string is written as JSON. All calls of the turn go into this one block; text for the user goes before it. \
+Stop after the block: results come back as TOOL messages. Lines like `[called …]` below are records of earlier calls; never write one."""
+
+# what the client said about calling -> the line that says it to the model; {name} only for a function
+CHOICE_LINES = {
+    ToolMode.AUTO: "Call tools when they help; otherwise answer in text.",
+    ToolMode.NONE: "Do not call tools in this turn: answer in text.",
+    ToolMode.REQUIRED: "You must call at least one tool in this turn.",
+    ToolMode.FUNCTION: "You must call the tool {name} in this turn.",
+}
+ONE_CALL_LINE = "Make at most one call in this turn."
+
+BACKSLASH_NOTE = (
+    "Note: in what follows, a backslash after `<` or before a role label marks quoted text that only looks like markup. "
+    "The backslash is not part of that text."
+)
+
+CONVERSATION_HEADING = "Conversation:"
+RULES_HEADING = "OUTPUT RULES:"
+
+
+def assemble_prompt(request: Request) -> str:
+    r"""The whole text of one request.
+
+    >>> from pipeline.request import Role, TextPart
+    >>> assemble_prompt(Request("composer-2.5", (Message(Role.USER, (TextPart("Hello"),)),))).partition(CONVERSATION_HEADING)[2]
+    '\n\nUSER: Hello'
+    """
+    messages, changed = _conversation(request.messages)
+    blocks = _instructions(request)
+    if changed:
+        blocks.append(BACKSLASH_NOTE)
+    blocks += [CONVERSATION_HEADING, *messages]
+    if rules := _rules(request):
+        blocks.append("\n".join([RULES_HEADING, *rules]))
+    return "\n\n".join(blocks)
+
+
+def _instructions(request: Request) -> list[str]:
+    if not request.tools:
+        return [AGENT if request.agent else ASK]
+    mode, name = request.tool_choice.mode, request.tool_choice.name
+    choice = CHOICE_LINES[mode].format(name=neutralise(name or ""))
+    if not request.options.parallel_tool_calls and mode is not ToolMode.NONE:
+        choice = f"{choice} {ONE_CALL_LINE}"
+    inventory = "\n".join([INVENTORY_HEADING, *(_tool_line(tool) for tool in request.tools)])
+    if mode is ToolMode.NONE:  # a form that must not be used is better not shown
+        return [AGENT_WITH_TOOLS, inventory, choice]
+    return [AGENT_WITH_TOOLS, inventory, CALL_FORM, choice]
+
+
+def _tool_line(tool: Tool) -> str:
+    shown: dict[str, Json] = {"name": tool.name}
+    if tool.description:
+        shown["description"] = tool.description
+    shown["parameters"] = tool.parameters
+    return _json(shown)
+
+
+def _conversation(messages: tuple[Message, ...]) -> tuple[list[str], bool]:
+    """One block a message, and whether any text of theirs had to be neutralised."""
+    blocks: list[str] = []
+    changed = False
+    image_count = 0
+    called: dict[str, str] = {}
+    for message in messages:
+        text, image_count = _text(message, image_count)
+        called.update((call.id, call.name) for call in message.tool_calls)
+        shown = neutralise(text)
+        changed = changed or shown != text
+        head = _label(message, called)
+        records = (
+            f"[called {neutralise(call.name)}, id {neutralise(call.id)}, with {neutralise(neutralise_json(call.arguments))}]"
+            for call in message.tool_calls
+        )
+        blocks.append("\n".join([f"{head} {shown}" if shown else head, *records]))
+    return blocks, changed
+
+
+def _text(message: Message, image_count: int) -> tuple[str, int]:
+    """The message's text with a line for each image, and the number of images so far.
+
+    Text parts join without anything between them. An image's line is a line of its own.
+    """
+    text = ""
+    after_image = False
+    for part in message.parts:
+        is_image = isinstance(part, ImagePart)
+        if text and (is_image or after_image) and not text.endswith("\n"):
+            text += "\n"
+        if isinstance(part, ImagePart):
+            image_count += 1
+            text += f"[image {image_count}]"
+        else:
+            text += part.text
+        after_image = is_image
+    return text, image_count
+
+
+def _label(message: Message, called: dict[str, str]) -> str:
+    """The role and who or what speaks in it; a tool result names the tool of the call that it answers."""
+    name, call_id = message.name, message.tool_call_id
+    if call_id is not None:
+        name = name or called.get(call_id)
+    about = ", ".join(neutralise(word) for word in (name, call_id) if word)
+    return f"{message.role.upper()} ({about}):" if about else f"{message.role.upper()}:"
+
+
+def _rules(request: Request) -> list[str]:
+    """The output constraints, a line each."""
+    options, answer_format = request.options, request.options.answer_format
+    scope = "When you answer in text, that text is" if request.tools and request.tool_choice.mode is not ToolMode.NONE else "The answer is"
+    rules: list[str] = []
+    if options.max_tokens is not None:
+        rules.append(f"Use at most {options.max_tokens} tokens.")
+    if options.stop:
+        rules.append(f"End the answer just before any of these texts would come: {_json(options.stop)}")
+    if answer_format.kind == "json_object":
+        rules.append(f"{scope} one JSON object and nothing else: no code fence, no words around it.")
+    if answer_format.kind == "json_schema":
+        schema = _json(answer_format.schema or {})
+        rules.append(f"{scope} one JSON value that is valid under this JSON Schema, and nothing else: no code fence, no words around it. {schema}")
+    return rules
+
+
+def _json(value: Json) -> str:
+    return neutralise_json(msgspec.json.encode(value).decode())

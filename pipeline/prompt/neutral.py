@@ -1,0 +1,64 @@
+r"""Keep quoted text from being read as our own markup.
+
+Theory of operation: a prompt is text, so whatever a user, a file or a tool's result says stands beside the markers that we teach and the labels
+that we write. Text that would read as one of them gets one backslash, and nothing else changes:
+
+- a tool marker, a `final` token or `</think>`, in every spelling of the grammar (`|` or `｜`, `_` or `▁`, any case, inner white space): after its
+  `<`, so `<|tool_sep|>` becomes `<\|tool_sep|>`;
+- a label at the very start of a line (`USER:`, `TOOL (read, call_1):`, `OUTPUT RULES:`, `[called `): before it, so `USER:` becomes `\USER:`.
+
+Text that already has the backslash gets another one, so `restore` gives back exactly what came in. Inside JSON the first character of a marker
+becomes `\u003c`, which every JSON reader turns back by itself. Labels are the exact upper-case words at column 0: an indented or lower-case `user:`
+is somebody's YAML, and a model that is to edit a file must see it as it is.
+"""
+
+import re
+
+_SPACE = r"\s{0,16}"
+_BAR = r"[|｜]"
+_NAMES = r"(?ai:tool[_▁](?:calls?[_▁](?:begin|end)|sep)|/?final)"  # ASCII letters in any case: 'ſ' is no s
+_MARKER_TAIL = rf"(?:{_SPACE}{_BAR}{_SPACE}{_NAMES}{_SPACE}{_BAR}{_SPACE}>|(?ai:/think>))"
+
+LINE_ENDS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
+"""What `str.splitlines` splits at: a model may take any of them for the start of a line."""
+
+_LABEL = rf"(?:(?:SYSTEM|USER|ASSISTANT|TOOL)(?: \([^{LINE_ENDS}]*\))?:|OUTPUT RULES:|\[called )"
+_LINE_START = rf"(?:\A|(?<=[{LINE_ENDS}]))"
+
+MARKER = re.compile(rf"<{_MARKER_TAIL}")
+"""One marker or token, as the machine that reads answers would see it."""
+
+_MARKER_START = re.compile(rf"<(?=\\*{_MARKER_TAIL})")
+_LABEL_START = re.compile(rf"{_LINE_START}(?=\\*{_LABEL})")
+_ESCAPED_MARKER = re.compile(rf"<\\(?=\\*{_MARKER_TAIL})")
+_ESCAPED_LABEL = re.compile(rf"{_LINE_START}\\(?=\\*{_LABEL})")
+_JSON_MARKER_START = re.compile(rf"<(?={_MARKER_TAIL})")
+
+
+def neutralise(text: str) -> str:
+    r"""`text` with a backslash in every marker and before every label.
+
+    >>> print(neutralise("a <|tool_sep|> b\nUSER: hi\nuser: hi"))
+    a <\|tool_sep|> b
+    \USER: hi
+    user: hi
+    """
+    return _LABEL_START.sub(lambda _: "\\", _MARKER_START.sub(lambda _: "<\\", text))
+
+
+def restore(text: str) -> str:
+    r"""What `neutralise` was given.
+
+    >>> restore(neutralise("<\\|final|> </THINK>"))
+    '<\\|final|> </THINK>'
+    """
+    return _ESCAPED_MARKER.sub("<", _ESCAPED_LABEL.sub("", text))
+
+
+def neutralise_json(text: str) -> str:
+    r"""JSON text with the same meaning and no marker in it.
+
+    >>> print(neutralise_json('{"text": "</think>"}'))
+    {"text": "\u003c/think>"}
+    """
+    return _JSON_MARKER_START.sub(lambda _: r"\u003c", text)

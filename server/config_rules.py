@@ -1,0 +1,181 @@
+"""What settings must keep to beyond the type of each value: things that depend on two values, on the file system, or on a grammar.
+
+`RULES` is the list. Each rule names the top-level settings that it reads, so that it is left out when one of those could not be read, and yields a
+problem for everything that breaks it. Rules look at the file system (TLS files) and never at the network.
+"""
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterator, Set
+from pathlib import Path
+from urllib.parse import SplitResult, urlsplit
+
+import msgspec
+
+from server.problems import Problem, ValuePath, format_path, format_value, listed, nearest, shown
+from server.settings import Settings
+
+HOST_NAME = re.compile(
+    r"(?=.{1,253}$)(?!(.*\.)?[0-9]+$)[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*"
+)
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """One rule. `reads` are top-level keys; `broken(settings, cwd)` yields what breaks it, `cwd` being where relative paths start."""
+
+    reads: frozenset[str]
+    broken: Callable[[Settings, Path], Iterator[Problem]]
+
+
+def broken_rules(settings: Settings, cwd: Path, unreadable: Set[str] = frozenset()) -> Iterator[Problem]:
+    """Yield what is wrong with settings whose types are right; `unreadable` names the top-level keys that could not be read."""
+    for rule in RULES:
+        if not rule.reads & unreadable:
+            yield from rule.broken(settings, cwd)
+
+
+def is_host(text: str) -> bool:
+    """Whether the text is an IP address or a host name, without a port.
+
+    >>> [is_host(text) for text in ("::1", "a.example", "a.example:80", "[::1]", "127.0.0.256", "")]
+    [True, True, False, False, False, False]
+    """
+    return address(text) is not None or HOST_NAME.fullmatch(text) is not None
+
+
+def address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The IP address that the text writes, or None."""
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches the host. Names are not resolved: `localhost` is the one name that counts.
+
+    >>> [is_loopback(host) for host in ("127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1", "LOCALHOST", "0.0.0.0", "::", "gateway.example")]
+    [True, True, True, True, True, False, False, False]
+    """
+    found = address(host)
+    if found is None:
+        return host.lower() == "localhost"
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    return (mapped or found).is_loopback
+
+
+def host_is_a_host(settings: Settings, cwd: Path) -> Iterator[Problem]:
+    """`server.host` and each of `server.allowed_hosts` are addresses or names, without scheme and port."""
+    given: dict[ValuePath, str] = {("server", "host"): settings.server.host}
+    given |= {("server", "allowed_hosts", index): host for index, host in enumerate(settings.server.allowed_hosts)}
+    for path, host in given.items():
+        if not is_host(host):
+            yield Problem(format_path(path), f"expected an IP address or a host name, without a port, got {shown(host)}")
+
+
+def open_only_on_loopback(settings: Settings, cwd: Path) -> Iterator[Problem]:
+    """Without keys the gateway is for this machine alone."""
+    if settings.auth.mode == "open" and not is_loopback(settings.server.host):
+        yield Problem(
+            "auth.mode",
+            f'"open" asks nobody for a key, so server.host must be a loopback address (such as 127.0.0.1), got {shown(settings.server.host)}; '
+            'listen on a loopback address, or set auth.mode = "forward"',
+        )
+
+
+def public_url_is_a_base(settings: Settings, cwd: Path) -> Iterator[Problem]:
+    """`server.public_url` is one that paths can be appended to."""
+    url = settings.server.public_url
+    if url and not _is_base(_split(url)):
+        yield Problem("server.public_url", f"expected https://host or http://host, with a port or a path if needed, got {shown(url)}")
+
+
+def _split(url: str) -> SplitResult | None:
+    try:
+        parts = urlsplit(url)
+        # the property raises where the port is not one
+        return parts if parts.port is None or parts.port else None
+    except ValueError:
+        return None
+
+
+def _is_base(parts: SplitResult | None) -> bool:
+    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
+        return False
+    return is_host(parts.hostname) and not parts.query and not parts.fragment and parts.username is None
+
+
+def tls_files_are_a_pair(settings: Settings, cwd: Path) -> Iterator[Problem]:
+    """A certificate and its key come together, can be read, and belong to each other."""
+    cert, key = settings.server.tls_cert, settings.server.tls_key
+    if not cert and not key:
+        return
+    if not cert or not key:
+        missing, given = ("server.tls_key", "server.tls_cert") if cert else ("server.tls_cert", "server.tls_key")
+        yield Problem(missing, f"expected a PEM file, since {given} is set")
+        return
+    unreadable = [problem for where, name in (("server.tls_cert", cert), ("server.tls_key", key)) if (problem := _unreadable(where, cwd / name))]
+    yield from unreadable
+    if not unreadable:
+        yield from _mismatch(cwd / cert, cwd / key)
+
+
+def _unreadable(where: str, path: Path) -> Problem | None:
+    try:
+        path.read_bytes()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        return Problem(where, f"expected a PEM file that can be read, got {format_value(str(path))}: {reason}")
+    return None
+
+
+def _mismatch(cert: Path, key: Path) -> Iterator[Problem]:
+    import ssl  # costs milliseconds that most commands need not pay
+
+    try:
+        # an empty answer to the passphrase question: without it an encrypted key would ask on the terminal
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password=lambda: b"")
+    except ssl.SSLError as error:
+        reason = ": the key is of another certificate" if error.reason == "KEY_VALUES_MISMATCH" else ""
+        message = f"expected a certificate chain in {format_value(str(cert))} and its key, not encrypted, in {format_value(str(key))}, both PEM"
+        yield Problem("server.tls_cert", f"{message}{reason}")
+
+
+def routes_lead_to_upstreams(settings: Settings, cwd: Path) -> Iterator[Problem]:
+    """There is an upstream, a route, and an upstream behind every target."""
+    if not settings.upstreams:
+        yield Problem("upstreams", "expected at least one upstream")
+        return
+    if not settings.routes:
+        yield Problem("routes", f'no model is served: add [routes."*"] with a target at {listed(settings.upstreams)}')
+    for model, route in settings.routes.items():
+        for index, target in enumerate(route.targets):
+            if target.upstream not in settings.upstreams:
+                path = format_path(("routes", model, "targets", index, "upstream"))
+                hint = nearest(target.upstream, settings.upstreams) or f" There is {listed(settings.upstreams, 'and')}."
+                yield Problem(path, f"no upstream is called {shown(target.upstream)}.{hint}")
+
+
+def aliases_lead_to_models(settings: Settings, cwd: Path) -> Iterator[Problem]:
+    """An alias names a model that is served, in one step, and hides no route."""
+    for alias, model in settings.aliases.items():
+        path = format_path(("aliases", alias))
+        if alias in settings.routes or alias == "*":
+            yield Problem(path, "a route has this name already, and an alias would hide it")
+        elif model in settings.aliases:
+            yield Problem(path, f"{shown(model)} is an alias itself; name the model that it stands for")
+        elif not model or model == "*":
+            yield Problem(path, f"expected a model id, got {shown(model)}")
+        elif model not in settings.routes and "*" not in settings.routes:
+            hint = nearest(model, settings.routes) or (f" Routes lead to {listed(settings.routes, 'and')}." if settings.routes else "")
+            yield Problem(path, f"no route serves {shown(model)}.{hint}")
+
+
+RULES = (
+    Rule(frozenset({"server"}), host_is_a_host),
+    Rule(frozenset({"server", "auth", "upstreams"}), open_only_on_loopback),
+    Rule(frozenset({"server"}), public_url_is_a_base),
+    Rule(frozenset({"server"}), tls_files_are_a_pair),
+    Rule(frozenset({"upstreams", "routes"}), routes_lead_to_upstreams),
+    Rule(frozenset({"upstreams", "routes", "aliases"}), aliases_lead_to_models),
+)

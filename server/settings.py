@@ -1,0 +1,159 @@
+"""The settings as frozen values: every key that the program honours, its type, its bounds, its default and one line that says what it does.
+
+These classes are the only list of keys. The reader (`server.config`) checks a file and the environment against them, and the reference in
+`docs/settings.md` is printed from them, so a key added here exists everywhere at once. Each top-level field of `Settings` is one table of the file.
+A top-level field that is a struct is a *fixed section*, whose keys have environment variables too; the others are tables that the user names.
+
+An upstream is one struct a kind, told apart by its `kind`; a new kind is one struct, added to `Upstream`. Bounds on durations keep out `nan` and
+`inf`. What depends on two values at once is in `server.config_rules`. `Settings()` is the gateway that runs with no file and no variables.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal, TypeAlias
+
+import msgspec
+from msgspec import Meta
+
+DAY_SECONDS = 86_400
+
+Seconds: TypeAlias = Annotated[float, Meta(gt=0, le=DAY_SECONDS)]
+OptionalSeconds: TypeAlias = Annotated[float, Meta(ge=0, le=DAY_SECONDS)]
+Count: TypeAlias = Annotated[int, Meta(ge=1, le=1_000_000)]
+Size: TypeAlias = Annotated[int, Meta(ge=1024, le=1 << 40)]
+Name: TypeAlias = Annotated[str, Meta(min_length=1)]
+
+
+class Server(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The listening side. Sizes are bytes, durations seconds; paths are relative to the working directory."""
+
+    host: Annotated[Name, Meta(description="IP address or host name to listen on")] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65_535, description="TCP port; 0 takes any free one; `PORT` is honoured too")] = 8787
+    workers: Annotated[int, Meta(ge=1, le=256, description="processes that share the port")] = 1
+    max_body_bytes: Annotated[Size, Meta(description="largest request body; above it 413")] = 33_554_432
+    max_concurrency: Annotated[Count, Meta(description="requests in work at a time, in each worker; above it 503 with Retry-After")] = 1000
+    drain_seconds: Annotated[OptionalSeconds, Meta(description="how long running streams may go on after a stop signal")] = 20.0
+    prestop_seconds: Annotated[OptionalSeconds, Meta(description="`/ready` answers 503 for so long before the listener closes")] = 0.0
+    public_url: Annotated[str, Meta(description="what clients see as the base URL, without `/v1`; set it behind a tunnel or proxy")] = ""
+    allowed_hosts: Annotated[
+        tuple[str, ...],
+        Meta(description="host names that a request's `Host` may have, without a port; empty: loopback names and `public_url`'s host"),
+    ] = ()
+    tls_cert: Annotated[str, Meta(description="PEM file with the certificate chain; empty: plain HTTP")] = ""
+    tls_key: Annotated[str, Meta(description="PEM file with the certificate's private key, not encrypted")] = ""
+    body_seconds: Annotated[Seconds, Meta(description="how long a request's body may take to arrive; after it 408")] = 30.0
+    max_header_bytes: Annotated[Size, Meta(description="largest request head; above it 431")] = 16_384
+    access_log: Annotated[bool, Meta(description="write one line for each request")] = True
+
+
+class Auth(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The front door."""
+
+    mode: Annotated[
+        Literal["open", "forward"],
+        Meta(
+            description="`open`: no key is asked for, on a loopback address only; `forward`: the caller's key is its own upstream key, used for this "
+            "request and never stored. Without `[upstreams]` the default is `open`"
+        ),
+    ] = "forward"
+
+
+class Timeouts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The clocks of one request, each started anew for each attempt at an upstream except the total."""
+
+    connect_seconds: Annotated[Seconds, Meta(description="to reach the upstream")] = 5.0
+    first_event_seconds: Annotated[Seconds, Meta(description="from the request to the upstream's first event")] = 60.0
+    idle_seconds: Annotated[Seconds, Meta(description="between two reads that brought something from the upstream")] = 120.0
+    total_seconds: Annotated[Seconds, Meta(description="for the whole answer")] = 900.0
+    write_stall_seconds: Annotated[Seconds, Meta(description="that a client may leave what we send unread")] = 60.0
+
+
+class Reasoning(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What happens to the model's reasoning."""
+
+    output: Annotated[
+        Literal["never", "on-request", "always"], Meta(description="whether the model's reasoning is sent to the client; `on-request`: if it asked")
+    ] = "on-request"
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How tokens are counted when the upstream does not say."""
+
+    method: Annotated[Literal["chars4"], Meta(description="how tokens are estimated; `chars4`: four characters are one token")] = "chars4"
+
+
+class ToolPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is done with tool calls that are not as they should be. Every time a policy acts, the answer carries a notice."""
+
+    unknown: Annotated[Literal["text", "pass", "error"], Meta(description="a call of a tool that the client did not offer")] = "text"
+    without_tools: Annotated[Literal["text", "pass", "error"], Meta(description="a call although the client offered no tools")] = "text"
+    malformed: Annotated[Literal["recover", "text", "error"], Meta(description="a call whose markers or arguments are broken")] = "recover"
+    strict: Annotated[bool, Meta(description="a required call that did not come is an error")] = False
+    max_argument_bytes: Annotated[Size, Meta(description="largest arguments of one call; above it the answer fails")] = 16_777_216
+
+
+class Captured(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="captured"):
+    """Recorded answers, embedded in the program: no network and no key."""
+
+    pace_seconds: Annotated[
+        float, Meta(ge=0, le=60, description="how long the demonstration waits between pieces when it streams; 0: full speed")
+    ] = 0.02
+    context_window: Annotated[int, Meta(ge=1, le=100_000_000, description="tokens that the model can read, as `/v1/models` reports them")] = 200_000
+    tools: Annotated[ToolPolicy, Meta(description="tool calls that are not as they should be")] = ToolPolicy()
+
+
+Upstream: TypeAlias = Captured
+"""One upstream of any kind: a union of the structs above, told apart by `kind`."""
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a route leads."""
+
+    upstream: Annotated[Name, Meta(description="the name of one of the upstreams")]
+    model: Annotated[Name, Meta(description="the model id that the upstream is asked for; `*`: the id that the client wrote")]
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How one model id is served."""
+
+    targets: Annotated[tuple[Target, ...], Meta(min_length=1, max_length=1, description="where the model's requests go")]
+
+
+def embedded_upstreams() -> dict[str, Upstream]:
+    """The upstreams of a gateway whose file names none."""
+    return {"captured": Captured()}
+
+
+def route_everything_to(upstream: str) -> dict[str, Route]:
+    """Routes that send every model id, unchanged, to one upstream."""
+    return {"*": Route(targets=(Target(upstream=upstream, model="*"),))}
+
+
+def embedded_routes() -> dict[str, Route]:
+    """The routes of a gateway whose file names no upstream."""
+    return route_everything_to("captured")
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything that can be set.
+
+    >>> Settings().server.port, Settings().auth.mode, list(Settings().upstreams)
+    (8787, 'open', ['captured'])
+    """
+
+    server: Annotated[Server, Meta(description="The listening side.")] = Server()
+    auth: Annotated[Auth, Meta(description="The front door.")] = Auth(mode="open")
+    timeouts: Annotated[Timeouts, Meta(description="The clocks of one request.")] = Timeouts()
+    reasoning: Annotated[Reasoning, Meta(description="What happens to the model's reasoning.")] = Reasoning()
+    usage: Annotated[Usage, Meta(description="How tokens are counted when the upstream does not say.")] = Usage()
+    upstreams: Annotated[
+        Mapping[str, Upstream],
+        Meta(description="Where answers come from, under names of your choice. Without this table there is one upstream, `captured`."),
+    ] = msgspec.field(default_factory=embedded_upstreams)
+    routes: Annotated[
+        Mapping[str, Route],
+        Meta(
+            description="Which upstream serves which model id; `*` stands for every id that has no route of its own. Without this table a single "
+            "upstream serves every id."
+        ),
+    ] = msgspec.field(default_factory=embedded_routes)
+    aliases: Annotated[Mapping[str, str], Meta(description='Other names for model ids: `alias = "model id"`.')] = {}

@@ -1,0 +1,93 @@
+"""neutralise: no marker of the grammar survives, nothing else changes, and it can be undone."""
+
+import re
+import time
+
+import msgspec
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from pipeline.machine.markers import SPELLINGS
+from pipeline.prompt.neutral import LINE_ENDS, MARKER, neutralise, neutralise_json, restore
+from tests.support.marker_text import HOSTILE, markers
+
+
+@settings(deadline=None)  # a busy machine is not a failure
+@given(markers())
+def test_every_spelling_is_found_and_broken(marker):
+    assert MARKER.fullmatch(marker)
+    assert not MARKER.search(neutralise(marker))
+    assert neutralise(marker) == "<\\" + marker[1:]
+
+
+@settings(deadline=None)  # a busy machine is not a failure
+@given(HOSTILE)
+@example("<\\|tool_sep|>")
+@example("<<|tool_sep|>\\USER:\n\\USER:")
+@example("< | f | final | >")
+def test_nothing_survives_and_nothing_is_lost(text):
+    shown = neutralise(text)
+    assert not MARKER.search(shown)
+    assert not re.search(r"^(SYSTEM|USER|ASSISTANT|TOOL|OUTPUT RULES):", shown, re.MULTILINE)
+    assert restore(shown) == text
+    assert shown.replace("\\", "") == text.replace("\\", "")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a < b | c > d",
+        "<|tool|>",
+        "<|tool_\u017fep|>",
+        "</thin\u212a>",
+        "<think>",
+        "<| tool sep |>",
+        "<|" + " " * 17 + "tool_sep|>",
+        "user: ann",
+        "  USER: postgres",
+        "see USER: above",
+        "USER (unclosed",
+        "USERS: 3",
+        "the [called f] record",
+        "C:\\USER:\\n",
+        "Conversation: none",
+    ],
+)
+def test_text_that_only_resembles_markup_is_left_alone(text):
+    assert neutralise(text) == text
+
+
+@pytest.mark.parametrize("word", SPELLINGS.values(), ids=SPELLINGS)
+def test_every_marker_that_the_answer_s_reader_knows_is_neutralised(word):
+    marker = "</think>" if word is None else f"<|{word}|>"
+    assert neutralise(marker) == "<\\" + marker[1:]
+
+
+@pytest.mark.parametrize("end", LINE_ENDS)
+def test_a_label_after_any_line_end(end):
+    assert neutralise(f"a{end}USER: b") == f"a{end}\\USER: b"
+
+
+@settings(deadline=None)  # a busy machine is not a failure
+@given(st.recursive(HOSTILE, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(HOSTILE, inner, max_size=3), max_leaves=5))
+def test_json_keeps_its_meaning(value):
+    shown = neutralise_json(msgspec.json.encode(value).decode())
+    assert not MARKER.search(shown)
+    assert msgspec.json.decode(shown) == value
+
+
+@pytest.mark.parametrize("unit", ["<\\", "< |", "\rUSER (", "<|tool_", "\\", "\nTOOL (): ", "<|tool_sep|>"])
+def test_linear_time(unit):
+    """Four times the text takes about four times as long; a quadratic scan would take sixteen. The slack is for a busy machine."""
+
+    def seconds(text):
+        rounds = []
+        for _ in range(3):
+            started = time.perf_counter()
+            neutralise(text)
+            rounds.append(time.perf_counter() - started)
+        return min(rounds)
+
+    small = seconds(unit * 10_000)
+    assert seconds(unit * 40_000) < 10 * small + 0.01
