@@ -47,12 +47,15 @@ class Terms(msgspec.Struct, frozen=True):
 class Exchange:
     """One request on its way through one upstream, and what became of it."""
 
-    def __init__(self, request: Request, upstream: Upstream, terms: Terms, key: str | None = None) -> None:
-        """Writes the request in the upstream's form; raises RequestError for what it cannot take."""
+    def __init__(self, request: Request, upstream: Upstream, terms: Terms, *, model: str | None = None, key: str | None = None) -> None:
+        """Writes the request in the upstream's form; raises RequestError for what it cannot take.
+
+        `model` is the upstream's id of the model where it is not the client's; `key` is the caller's own key where the upstream takes one.
+        """
         self.request = request
         self.upstream = upstream
         self.terms = terms
-        self._outgoing = upstream.write(request)
+        self._outgoing = upstream.write(request if model is None else msgspec.structs.replace(request, model=model))
         self._key = key
         self.meter = UsageMeter(len(self._outgoing.prompt))
         self.head = ChatHead(
@@ -78,12 +81,17 @@ class Exchange:
 
 
 class Answer:
-    """An answer that has begun: `pieces` are its bytes, `emitter` knows afterwards how it went."""
+    """An answer that has begun: `pieces` are its bytes, `emitter` knows afterwards how it went. Whoever opened it closes it."""
 
-    def __init__(self, exchange: Exchange, emitter: ChatStream, pieces: AsyncGenerator[bytes, None]) -> None:
-        self.exchange = exchange
+    def __init__(self, events: AsyncGenerator[list[Event], None], emitter: ChatStream, pieces: AsyncGenerator[bytes, None]) -> None:
         self.emitter = emitter
         self.pieces = pieces
+        self._events = events
+
+    async def aclose(self) -> None:
+        """Close the stream and its upstream, also one whose first piece was never asked for."""
+        await self.pieces.aclose()
+        await self._events.aclose()
 
 
 async def open_stream(exchange: Exchange) -> Answer:
@@ -96,7 +104,7 @@ async def open_stream(exchange: Exchange) -> Answer:
     except BaseException:
         await events.aclose()
         raise
-    return Answer(exchange, emitter, emitted(first, events, emitter))
+    return Answer(events, emitter, emitted(first, events, emitter))
 
 
 async def collect(exchange: Exchange) -> tuple[bytes, Whole]:

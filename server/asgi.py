@@ -1,9 +1,9 @@
 """What the server adds to quart-trio's connection.
 
-quart-trio cancels its own task inside the final `send`: hypercorn then never finishes the exchange, `Connection: close` is ignored, bodies of HTTP/1.0
-never end, and an idle connection holds the shutdown. So the last body message is shielded. Quart's response timeout is not used. A streamed answer is
-closed here whatever happened to it, also when the client went before its first byte; and the request's line in the access log is written here, where
-the end of a stream is known.
+quart-trio cancels its own task inside the final `send`: hypercorn then never finishes the exchange, `Connection: close` is ignored, bodies of
+HTTP/1.0 never end, and an idle connection holds the shutdown. So the last body message is shielded. Quart's response timeout is not used. A streamed
+answer is closed here whatever happened to it, also when the client went before its first byte; and the request's line in the access log is written
+here, where the end of a stream is known.
 """
 
 from typing import Any
@@ -14,6 +14,7 @@ from quart.wrappers import Request
 from quart_trio.asgi import TrioASGIHTTPConnection
 
 from server.access_log import RECORD, Record
+from server.gateway import lifecycle_of
 from server.streaming import StreamedResponse
 
 
@@ -40,7 +41,8 @@ class HttpConnection(TrioASGIHTTPConnection):
             await send(message)
 
         try:
-            await super().__call__(receive, observed)
+            with lifecycle_of(self.app).working():
+                await super().__call__(receive, observed)
         finally:
             record.write()
 

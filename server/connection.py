@@ -8,9 +8,6 @@ A connection that has sent no request is closed after `FIRST_REQUEST_SECONDS`, o
 longer than load balancers keep theirs, so that it is they who close.
 """
 
-from collections.abc import Callable
-from typing import Any
-
 import trio
 from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData
@@ -25,6 +22,36 @@ SLICE_BYTES = 64 * 1024
 Stream = trio.SSLStream[trio.SocketStream]
 
 
+class Connections:
+    """The connections that are open."""
+
+    def __init__(self) -> None:
+        self._open: set[Connection] = set()
+        self._empty = trio.Event()
+
+    def add(self, connection: "Connection") -> None:
+        """One more."""
+        self._open.add(connection)
+        if self._empty.is_set():
+            self._empty = trio.Event()
+
+    def remove(self, connection: "Connection") -> None:
+        """One less."""
+        self._open.discard(connection)
+        if not self._open:
+            self._empty.set()
+
+    async def wait_until_none(self) -> None:
+        """Return when the last one is closed."""
+        while self._open:
+            await self._empty.wait()
+
+    async def abort(self) -> None:
+        """Break all that are left."""
+        for connection in list(self._open):
+            await connection.abort()
+
+
 class Connection(TCPServer):
     """Serves one accepted stream; `connections` holds it while it lives."""
 
@@ -36,7 +63,7 @@ class Connection(TCPServer):
         state: LifespanState,
         stream: Stream,
         *,
-        connections: "set[Connection]",
+        connections: Connections,
         write_stall_seconds: float,
     ) -> None:
         super().__init__(app, config, context, state, stream)
@@ -50,7 +77,7 @@ class Connection(TCPServer):
         try:
             await super().run()
         finally:
-            self._connections.discard(self)
+            self._connections.remove(self)
 
     async def abort(self) -> None:
         """Break the connection now; a write that waits for the client fails."""
@@ -81,7 +108,3 @@ class Connection(TCPServer):
             await self.context.terminated.wait()
         with trio.CancelScope(shield=True):
             await self._initiate_server_close()
-
-
-Handler = Callable[[Any], Any]
-"""What trio.serve_listeners calls with each accepted stream."""

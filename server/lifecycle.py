@@ -1,6 +1,6 @@
-"""What the whole server knows of its own life: serving, draining, stopped; and how many requests are in work."""
+"""What one worker knows of its own life: serving, draining, stopped; and how many requests are in work."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import trio
@@ -10,7 +10,7 @@ from pipeline.errors import Overloaded
 
 
 class Lifecycle:
-    """One worker's life. `stopping` is set by the first stop signal, `stop` ends the streams that a drain leaves behind."""
+    """`stopping` is set by the first stop signal; `stop` ends the streams that a drain leaves behind."""
 
     def __init__(self, max_concurrency: int) -> None:
         self.stopping = trio.Event()
@@ -19,12 +19,15 @@ class Lifecycle:
         self._max_concurrency = max_concurrency
 
     @contextmanager
-    def work(self) -> Iterator[None]:
-        """Count one request; raises Overloaded when there is no room for it."""
-        if self.in_work >= self._max_concurrency:
-            raise Overloaded("The server is handling as many requests as it may; try again shortly.", retry_after_seconds=1)
+    def working(self) -> Generator[None]:
+        """Count one request for as long as its response lasts."""
         self.in_work += 1
         try:
             yield
         finally:
             self.in_work -= 1
+
+    def check_room(self) -> None:
+        """Raise Overloaded when more requests are in work, the present one included, than may be."""
+        if self.in_work > self._max_concurrency:
+            raise Overloaded("The server is handling as many requests as it may; try again shortly.", retry_after_seconds=1)

@@ -9,10 +9,12 @@ An upstream is one struct a kind, told apart by its `kind`; a new kind is one st
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta
+
+from pipeline.machine import inventory as machine
 
 DAY_SECONDS = 86_400
 
@@ -87,12 +89,22 @@ class ToolPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     unknown: Annotated[Literal["text", "pass", "error"], Meta(description="a call of a tool that the client did not offer")] = "text"
     without_tools: Annotated[Literal["text", "pass", "error"], Meta(description="a call although the client offered no tools")] = "text"
     malformed: Annotated[Literal["recover", "text", "error"], Meta(description="a call whose markers or arguments are broken")] = "recover"
-    strict: Annotated[bool, Meta(description="a required call that did not come is an error")] = False
     max_argument_bytes: Annotated[Size, Meta(description="largest arguments of one call; above it the answer fails")] = 16_777_216
+
+    def policy(self) -> machine.ToolPolicy:
+        """The same choices in the pipeline's words."""
+        return machine.ToolPolicy(
+            unknown=machine.Unknown(self.unknown),
+            without_tools=machine.Unknown(self.without_tools),
+            malformed=machine.Malformed(self.malformed),
+            max_argument_bytes=self.max_argument_bytes,
+        )
 
 
 class Captured(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="captured"):
     """Recorded answers, embedded in the program: no network and no key."""
+
+    is_demo: ClassVar[bool] = True
 
     pace_seconds: Annotated[
         float, Meta(ge=0, le=60, description="how long the demonstration waits between pieces when it streams; 0: full speed")

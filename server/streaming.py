@@ -12,5 +12,7 @@ class StreamedResponse(TrioResponse):
     """Server-sent events, one write for each list of events; the connection closes the answer."""
 
     def __init__(self, answer: Answer) -> None:
-        super().__init__(answer.pieces, headers=HEADERS, content_type=CONTENT_TYPE)
+        super().__init__(  # pyright: ignore[reportUnknownMemberType]  # quart types its headers as a bare dict
+            answer.pieces, headers=HEADERS, content_type=CONTENT_TYPE
+        )
         self.answer = answer

@@ -1,11 +1,12 @@
 """What flow.py asks of an upstream: write a request in its own form, and stream its answer as lists of events."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol
 
 import msgspec
 
 from pipeline.events import UpstreamEvent
+from pipeline.models import Model
 from pipeline.request import Request
 
 
@@ -31,6 +32,14 @@ class Upstream(Protocol):
     @property
     def writes_markers(self) -> bool:
         """Whether its model writes tool calls as text, so that its answer goes through the marker machine."""
+        ...
+
+    def models(self) -> Sequence[Model]:
+        """The models that this upstream is known to serve."""
+        ...
+
+    def find_model(self, model_id: str) -> Model | None:
+        """What is known of a model id, None when this upstream does not serve it."""
         ...
 
     def write(self, request: Request) -> Outgoing:

@@ -1,0 +1,74 @@
+"""From a parsed request to a response: find the upstream, run the flow, and say in headers and in the log what was done."""
+
+from collections.abc import Iterable
+
+import msgspec
+from quart import Response
+
+from pipeline.clocks import Timeouts
+from pipeline.errors import Draining
+from pipeline.flow import Exchange, Terms, collect, open_stream
+from pipeline.machine.inventory import ToolPolicy
+from pipeline.request import Request
+from server.access_log import Record
+from server.lifecycle import Lifecycle
+from server.routing import Routing
+from server.settings import Settings
+from server.streaming import StreamedResponse
+
+MAX_HEADER_CHARS = 1024
+
+
+class Answering:
+    """Answers requests under one server's settings."""
+
+    def __init__(self, settings: Settings, routing: Routing, lifecycle: Lifecycle) -> None:
+        self._settings = settings
+        self._routing = routing
+        self._lifecycle = lifecycle
+        self._timeouts = msgspec.convert(msgspec.to_builtins(settings.timeouts), Timeouts)
+
+    async def answer(self, request: Request, key: str | None, record: Record) -> Response | StreamedResponse:
+        """The response in the request's dialect; raises PenstockError for what fails before the first byte."""
+        record.model = request.model
+        record.notices = list(request.notices)
+        if self._lifecycle.stopping.is_set():
+            raise Draining("The server is shutting down; send the request again.", retry_after_seconds=1)
+        destination = self._routing.find(request.model)
+        if not request.model:
+            request = msgspec.structs.replace(request, model=destination.model.id)
+        terms = Terms(
+            policy=self._policy(destination.upstream.name),
+            timeouts=self._timeouts,
+            stop=self._lifecycle.stop,
+            show_thinking=self._shows_thinking(request),
+            price=destination.model.price,
+        )
+        exchange = Exchange(request, destination.upstream, terms, model=destination.model_id, key=key)
+        if request.stream:
+            answer = await open_stream(exchange)
+            record.stream = answer.emitter
+            response: Response | StreamedResponse = StreamedResponse(answer)
+        else:
+            body, whole = await collect(exchange)
+            record.notices = whole.notices
+            response = Response(body, content_type="application/json")
+            _name(response, "penstock-notices", [notice.code for notice in whole.notices])
+        _name(response, "penstock-ignored", request.ignored)
+        return response
+
+    def _policy(self, upstream: str) -> ToolPolicy:
+        return self._settings.upstreams[upstream].tools.policy()
+
+    def _shows_thinking(self, request: Request) -> bool:
+        output = self._settings.reasoning.output
+        return output == "always" or (output == "on-request" and request.options.reasoning)
+
+
+def _name(response: Response, header: str, words: Iterable[str]) -> None:
+    """Set a header to the words, each once, as many as fit."""
+    value = ", ".join(dict.fromkeys(words))
+    if len(value) > MAX_HEADER_CHARS:
+        value = value[: value.rindex(",", 0, MAX_HEADER_CHARS - 3)] + ", ..." if "," in value[: MAX_HEADER_CHARS - 3] else ""
+    if value:
+        response.headers[header] = value.encode("ascii", "replace").decode()

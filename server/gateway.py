@@ -1,0 +1,67 @@
+"""What the routes of one server share, put together once from the settings."""
+
+from collections.abc import Mapping
+from typing import cast
+
+import trio
+from quart import g, request
+from quart_trio import QuartTrio
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from pipeline.errors import BodyTimeout, BodyTooLarge, UnsupportedMedia
+from pipeline.upstream.base import Upstream
+from server.access_log import RECORD, Record
+from server.answering import Answering
+from server.front_door import FrontDoor
+from server.lifecycle import Lifecycle
+from server.routing import Routing
+from server.settings import Settings
+
+EXTENSION = "penstock"
+
+
+class Gateway:
+    """One server: its settings, its upstreams, and what is built on them."""
+
+    def __init__(self, settings: Settings, upstreams: Mapping[str, Upstream], lifecycle: Lifecycle) -> None:
+        self.settings = settings
+        self.upstreams = upstreams
+        self.lifecycle = lifecycle
+        self.door = FrontDoor(settings)
+        self.routing = Routing(settings, upstreams)
+        self.answering = Answering(settings, self.routing, lifecycle)
+
+    async def body(self) -> bytes:
+        """The body of the request in work, in time and within its size; raises PenstockError."""
+        encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+        if encoding not in ("", "identity"):
+            raise UnsupportedMedia("The body is compressed; send it without Content-Encoding.")
+        server = self.settings.server
+        try:
+            with trio.fail_after(server.body_seconds):
+                return bytes(await request.body)
+        except trio.TooSlowError:
+            raise BodyTimeout(f"The body did not arrive within {server.body_seconds:g} seconds.") from None
+        except RequestEntityTooLarge:
+            raise BodyTooLarge(f"The body is larger than {server.max_body_bytes} bytes.") from None
+
+    def base_url(self) -> str:
+        """What a client sees as the address of this server, without a trailing slash."""
+        return self.settings.server.public_url.rstrip("/") or f"{request.scheme}://{request.host}"
+
+
+def lifecycle_of(app: object) -> Lifecycle:
+    """The lifecycle of an app that `create_app` made."""
+    gateway = cast("Gateway", cast("QuartTrio", app).extensions[EXTENSION])
+    return gateway.lifecycle
+
+
+def record() -> Record:
+    """The log record of the request in work."""
+    scope = cast("dict[str, object]", request.scope)
+    return cast("Record", scope[RECORD])
+
+
+def request_id() -> str:
+    """The id of the request in work."""
+    return cast("str", g.request_id)

@@ -1,0 +1,143 @@
+"""Run the server: listen, serve, and stop so that nothing is cut without a word.
+
+hypercorn's own worker has no seam for a connection class, so its thirty lines stand here again around ours (`server.connection`); the exact version
+is pinned and a test holds the parts that are used. The life of a worker::
+
+    serving ──first signal──▶ /ready says 503 ──prestop_seconds──▶ the listener closes, idle connections close
+            ──drain_seconds──▶ streams that still run end with an error event; what is left then is broken off ──▶ exit status 0
+
+A second signal breaks off at once.
+"""
+
+import logging
+import signal
+import socket
+import sys
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+
+import trio
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.config import Config
+from hypercorn.trio.lifespan import Lifespan
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import AppWrapper, ConnectionState, LifespanState
+
+from pipeline.upstream.base import Upstream
+from server.app import create_app
+from server.banner import banner
+from server.connection import Connection, Connections
+from server.exits import FAULT, GOOD
+from server.lifecycle import Lifecycle
+from server.listening import CannotListen, hypercorn_config, listen, url_of
+from server.settings import Settings
+from server.upstreams import make_upstreams
+
+log = logging.getLogger("penstock")
+
+FAREWELL_SECONDS = 1.0
+"""How long before the end of the drain the streams that still run are told: time for their last event to leave."""
+
+
+def run(settings: Settings) -> int:
+    """Serve until a signal stops it, and give the exit status."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
+    logging.getLogger("penstock.access").disabled = not settings.server.access_log
+    try:
+        listener = listen(settings)
+    except CannotListen as error:
+        print(f"penstock: {error}", file=sys.stderr)
+        return FAULT
+    print(banner(settings, url_of(listener, settings)), flush=True)
+    if settings.server.workers > 1:
+        from server.workers import supervise
+
+        return supervise(settings.server.workers, lambda: trio.run(partial(serve, settings, listener, signals=True)))
+    trio.run(partial(serve, settings, listener, signals=True))
+    return GOOD
+
+
+async def serve(
+    settings: Settings,
+    listener: socket.socket,
+    *,
+    lifecycle: Lifecycle | None = None,
+    upstreams: Mapping[str, Upstream] | None = None,
+    signals: bool = False,
+    task_status: trio.TaskStatus[Lifecycle] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve on a listening socket until `lifecycle.stopping` is set, by a signal or by the caller, and the drain is over."""
+    lifecycle = lifecycle or Lifecycle(settings.server.max_concurrency)
+    config = hypercorn_config(settings)
+    app = ASGIWrapper(create_app(settings, make_upstreams(settings) if upstreams is None else upstreams, lifecycle))
+    state: LifespanState = {}
+    context = WorkerContext(None)
+    connections = Connections()
+    async with trio.open_nursery() as nursery:
+        if signals:
+            await nursery.start(stop_on_signals, lifecycle, nursery.cancel_scope)
+        async with lifespan(app, config, state), trio.open_nursery() as serving:
+            handler = partial(
+                Connection,
+                app,
+                config,
+                context,
+                ConnectionState(state),
+                connections=connections,
+                write_stall_seconds=settings.timeouts.write_stall_seconds,
+            )
+            async with trio.open_nursery() as accepting:
+                accepting.start_soon(partial(accept, config, settings, listener, handler, serving))
+                task_status.started(lifecycle)
+                await lifecycle.stopping.wait()
+                await trio.sleep(settings.server.prestop_seconds)
+                accepting.cancel_scope.cancel()
+            await context.terminated.set()
+            await drain(settings.server.drain_seconds, lifecycle, connections)
+            serving.cancel_scope.cancel()
+        nursery.cancel_scope.cancel()
+
+
+async def accept(
+    config: Config, settings: Settings, listener: socket.socket, handler: Callable[..., Awaitable[object]], serving: trio.Nursery
+) -> None:
+    """Take connections until cancelled; the listener is closed then."""
+    plain = trio.SocketListener(trio.socket.from_stdlib_socket(listener))
+    context = config.create_ssl_context() if settings.server.tls_cert else None
+    secured = trio.SSLListener(plain, context, https_compatible=True) if context else plain
+    await trio.serve_listeners(handler, [secured], handler_nursery=serving)
+
+
+async def drain(seconds: float, lifecycle: Lifecycle, connections: Connections) -> None:
+    """Let what runs end, tell the rest to, and break off what is left at the end of the time."""
+    started = trio.current_time()
+    lifecycle.stop.set(started + max(seconds - FAREWELL_SECONDS, seconds * 0.8))
+    with trio.move_on_after(seconds):
+        await connections.wait_until_none()
+    await connections.abort()
+
+
+async def stop_on_signals(lifecycle: Lifecycle, scope: trio.CancelScope, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    """The first SIGTERM or SIGINT begins the drain, the second ends everything."""
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as received:
+        task_status.started()
+        async for number in received:
+            if lifecycle.stopping.is_set():
+                log.info("second signal: stopping now")
+                scope.cancel()
+                return
+            log.info("%s: draining %d requests; a second signal stops at once", signal.Signals(number).name, lifecycle.in_work)
+            lifecycle.stopping.set()
+
+
+@asynccontextmanager
+async def lifespan(app: AppWrapper, config: Config, state: LifespanState) -> AsyncGenerator[None]:
+    """The app's start-up before, its shutdown after."""
+    protocol = Lifespan(app, config, state)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(protocol.handle_lifespan)
+        await protocol.wait_for_startup()
+        yield
+        await protocol.wait_for_shutdown()
+        nursery.cancel_scope.cancel()
