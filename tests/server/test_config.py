@@ -129,8 +129,8 @@ UPSTREAMS = '[upstreams.demo]\nkind = "captured"\n'
 
 class TestWhatIsNotSaid:
     def test_one_upstream_serves_every_model(self, tmp_path):
-        settings = load(tmp_path, f"{UPSTREAMS}pace_seconds = 0\ntools = {{ unknown = 'error', strict = true }}").settings
-        assert settings.upstreams == {"demo": Captured(pace_seconds=0, tools=ToolPolicy(unknown="error", strict=True))}
+        settings = load(tmp_path, f"{UPSTREAMS}pace_seconds = 0\ntools = {{ unknown = 'error', malformed = 'text' }}").settings
+        assert settings.upstreams == {"demo": Captured(pace_seconds=0, tools=ToolPolicy(unknown="error", malformed="text"))}
         assert settings.routes == {"*": Route(targets=(Target(upstream="demo", model="*"),))}
 
     def test_named_upstreams_make_the_mode_forward(self, tmp_path):

@@ -1,0 +1,177 @@
+"""The flow: order of the stages, priming, faults as events, clocks, and one close for every open."""
+
+from collections.abc import AsyncGenerator
+
+import pytest
+import trio
+
+from pipeline.clocks import Stop, Timeouts, Watched
+from pipeline.emit.chat import KEEPALIVE
+from pipeline.errors import PenstockError, RateLimited, RequestError, StreamCut, UpstreamTimeout
+from pipeline.events import Failed, Finish, Notice, TextDelta, ThinkingDelta, UpstreamEvent
+from pipeline.flow import Exchange, Terms, collect, open_stream
+from pipeline.identity import Identity
+from pipeline.request import Message, Request, Role, TextPart
+from tests.support.scripted import ScriptedUpstream, Step
+
+ASK = Request("composer-2.5", (Message(Role.USER, (TextPart("Hi"),)),), stream=True)
+
+
+def exchange(steps: list[Step], *, request: Request = ASK, **terms) -> tuple[Exchange, ScriptedUpstream]:
+    upstream = ScriptedUpstream(steps)
+    return Exchange(request, upstream, Terms(identity=Identity.frozen(), **terms)), upstream
+
+
+async def pieces(answer) -> list[bytes]:
+    try:
+        return [piece async for piece in answer.pieces]
+    finally:
+        await answer.aclose()
+
+
+async def test_one_list_is_one_piece():
+    subject, upstream = exchange([[TextDelta("a"), TextDelta("b")], [TextDelta("c")], [Finish()]])
+    answer = await open_stream(subject)
+    found = await pieces(answer)
+    assert [piece.count(b"data: ") for piece in found] == [3, 1, 2]
+    assert answer.emitter.chunks == 5
+    assert (upstream.opened, upstream.closed) == (1, 1)
+
+
+async def test_silence_becomes_a_comment_also_before_the_first_word(autojump_clock):
+    subject, _ = exchange([[], [TextDelta("a")], [], [Finish()]])
+    assert (await pieces(await open_stream(subject)))[1] == KEEPALIVE
+
+
+async def test_hidden_thinking_is_silence_for_the_client(monkeypatch):
+    now = 0.0
+    monkeypatch.setattr("pipeline.flow.monotonic", lambda: now)
+    subject, _ = exchange([[TextDelta("a")], *([[ThinkingDelta("hm")]] * 4), [Finish()]])
+    answer = await open_stream(subject)
+    found = []
+    async for piece in answer.pieces:
+        found.append(piece)
+        now += 6
+    await answer.aclose()
+    assert KEEPALIVE in found
+    assert b"" not in found
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [[[Failed(RateLimited("no"))]], [[], [Notice("x")], [Notice("x"), Failed(RateLimited("no"))]][1:] and [[Notice("x"), Failed(RateLimited("no"))]]],
+)
+async def test_a_fault_before_anything_is_raised(steps):
+    subject, upstream = exchange(steps)
+    with pytest.raises(RateLimited):
+        await open_stream(subject)
+    assert upstream.closed == 1
+
+
+async def test_a_fault_in_the_same_read_as_the_first_word_is_in_the_stream():
+    subject, _ = exchange([[TextDelta("a"), Failed(RateLimited("no"))]])
+    (piece,) = await pieces(await open_stream(subject))
+    assert piece.endswith(b'"code":"rate_limit_exceeded"}}\n\n')
+
+
+async def test_nothing_is_pulled_behind_the_end():
+    subject, upstream = exchange([[TextDelta("a"), Finish()], 60.0, [TextDelta("never")]])
+    with trio.fail_after(1):
+        assert len(await pieces(await open_stream(subject))) == 1
+    assert upstream.closed == 1
+
+
+async def test_an_answer_that_nobody_reads_is_closed_all_the_same():
+    subject, upstream = exchange([[TextDelta("a")], [Finish()]])
+    answer = await open_stream(subject)
+    assert upstream.closed == 0
+    await answer.aclose()
+    assert upstream.closed == 1
+
+
+async def test_the_whole_answer_is_the_fold_of_the_stream():
+    subject, _ = exchange([[TextDelta("a"), Notice("odd")], [ThinkingDelta("t"), Finish()]])
+    body, whole = await collect(subject)
+    assert (whole.text, whole.thinking, [notice.code for notice in whole.notices]) == ("a", "t", ["odd"])
+    assert b'"content":"a"' in body
+
+
+@pytest.mark.parametrize("steps", [[[TextDelta("a")]], [[TextDelta("a")], [Failed(StreamCut("no"))]], []])
+async def test_a_whole_answer_is_never_half(steps):
+    subject, _ = exchange(steps)
+    with pytest.raises(StreamCut):
+        await collect(subject)
+
+
+@pytest.mark.parametrize(
+    ("steps", "code"),
+    [
+        ([100.0], "upstream_first_event_timeout"),
+        ([[TextDelta("a")], 100.0], "upstream_idle_timeout"),
+        ([[TextDelta("a")], *[8.0, [TextDelta("a")]] * 20], "upstream_total_timeout"),
+        ([*[4.0, []] * 40], "upstream_first_event_timeout"),
+        ([[TextDelta("a")], *[4.0, []] * 40], "upstream_idle_timeout"),
+    ],
+    ids=["first event", "idle", "total", "silence before", "silence after"],
+)
+async def test_the_clocks(autojump_clock, steps, code):
+    subject, upstream = exchange(steps, timeouts=Timeouts(first_event_seconds=30, idle_seconds=10, total_seconds=60))
+    with pytest.raises(UpstreamTimeout) as raised:
+        await collect(subject)
+    assert raised.value.code == code
+    assert upstream.closed == 1
+
+
+async def test_a_stop_ends_what_runs_and_what_begins(autojump_clock):
+    stop = Stop()
+    running, _ = exchange([[TextDelta("a")], 100.0], stop=stop)
+    answer = await open_stream(running)
+    stop.set(trio.current_time() + 2)
+    assert b"server_shutting_down" in (await pieces(answer))[-1]
+    late, _ = exchange([50.0], stop=stop)
+    with pytest.raises(PenstockError) as raised:
+        await open_stream(late)
+    assert raised.value.code == "server_shutting_down"
+
+
+async def test_a_stop_reaches_a_pull_that_waits(autojump_clock):
+    stop = Stop()
+    subject, _ = exchange([[TextDelta("a")], 100.0], stop=stop)
+    answer = await open_stream(subject)
+    found: list[bytes] = []
+    async with trio.open_nursery() as nursery:
+
+        async def read() -> None:
+            found.extend(await pieces(answer))
+
+        nursery.start_soon(read)
+        await trio.sleep(5)
+        stop.set(trio.current_time() + 1)
+    assert trio.current_time() < 10**9
+    assert b"server_shutting_down" in found[-1]
+
+
+async def test_an_upstream_that_does_not_close_is_left(autojump_clock):
+    async def stubborn() -> AsyncGenerator[list[UpstreamEvent], None]:
+        try:
+            yield [TextDelta("a")]
+            await trio.sleep(100)
+        finally:
+            with trio.CancelScope(shield=True):
+                await trio.sleep(3)
+
+    watched = Watched(stubborn(), Timeouts(idle_seconds=1), Stop())
+    first, second = await anext(watched), await anext(watched)
+    assert first == [TextDelta("a")]
+    assert isinstance(second[0], Failed)
+    with pytest.raises(StopAsyncIteration):
+        await anext(watched)
+
+
+async def test_what_an_upstream_cannot_take_is_raised_at_once():
+    class Refusing(ScriptedUpstream):
+        def write(self, request: Request):
+            raise RequestError("no images here", param="messages[0]")
+
+    with pytest.raises(RequestError):
+        Exchange(ASK, Refusing([]), Terms())
