@@ -14,6 +14,7 @@
     │   ├── BodyTooLarge              413 request_too_large
     │   └── UnsupportedMedia          415 unsupported_media_type
     ├── AuthenticationError           401 invalid_api_key
+    ├── PaymentRequired               402 payment_required
     ├── PermissionDenied              403 permission_denied
     ├── RateLimited                   429 rate_limit_exceeded
     │   └── QuotaExceeded             429 insufficient_quota
@@ -138,6 +139,14 @@ class AuthenticationError(PenstockError):
     status = 401
     type = "authentication_error"
     default_code = "invalid_api_key"
+
+
+class PaymentRequired(PenstockError):
+    """The upstream wants the account's bill settled first."""
+
+    status = 402
+    type = "permission_error"
+    default_code = "payment_required"
 
 
 class PermissionDenied(PenstockError):

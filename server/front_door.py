@@ -11,14 +11,12 @@ from urllib.parse import urlsplit
 
 from werkzeug.datastructures import Headers
 
+from pipeline.credential import GATEWAY_TOKENS
 from pipeline.errors import AuthenticationError, PermissionDenied, RequestError
 from server.settings import Settings
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 MAX_KEY_CHARS = 4096
-OWN_TOKENS = ("psk_", "cmp_")
-"""Keys of gateways, which are never an upstream's and never forwarded."""
-
 _HOST = re.compile(r"(?P<name>[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::(?P<port>\d{1,5}))?\Z", re.ASCII)
 _KEY = re.compile(r"[\x21-\x7e]+\Z")
 
@@ -54,7 +52,7 @@ class FrontDoor:
             raise AuthenticationError("No API key was given. Send your own upstream key as `Authorization: Bearer …`.")
         if len(key) > MAX_KEY_CHARS or not _KEY.match(key):
             raise AuthenticationError("The API key is malformed.")
-        if key.startswith(OWN_TOKENS):
+        if key.startswith(GATEWAY_TOKENS):
             raise AuthenticationError("This is a gateway's key. This server takes your own upstream key.")
         return key
 
