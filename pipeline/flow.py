@@ -24,6 +24,7 @@ from pipeline.events import Event, Failed, Finish, Notice, UpstreamEvent
 from pipeline.identity import Identity
 from pipeline.machine.answer import AnswerMachine
 from pipeline.machine.inventory import ToolPolicy
+from pipeline.machine.plain import PlainMachine
 from pipeline.models import Price
 from pipeline.request import Request
 from pipeline.upstream.base import Upstream
@@ -69,15 +70,19 @@ class Exchange:
 
     def events(self) -> AsyncGenerator[list[Event], None]:
         """The answer's events. Exactly one `Finish` or `Failed` ends them."""
-        terms, request = self.terms, self.request
+        terms = self.terms
         source = Watched(self.upstream.stream(self._outgoing, self._key), terms.timeouts, terms.stop)
-        machine = AnswerMachine(
-            new_id=partial(terms.identity.new, "call_"),
-            tools=request.tools,
-            policy=terms.policy,
-            parallel=request.options.parallel_tool_calls,
+        return stage(stage(complete(source), self._machine().feed), self.meter.feed)
+
+    def _machine(self) -> AnswerMachine | PlainMachine:
+        if not self.upstream.writes_markers:
+            return PlainMachine()
+        return AnswerMachine(
+            new_id=partial(self.terms.identity.new, "call_"),
+            tools=self.request.tools,
+            policy=self.terms.policy,
+            parallel=self.request.options.parallel_tool_calls,
         )
-        return stage(stage(complete(source), machine.feed), self.meter.feed)
 
 
 class Answer:

@@ -20,6 +20,7 @@ from pipeline.errors import (
     AuthenticationError,
     ContextLengthExceeded,
     ModelNotFound,
+    PaymentRequired,
     PenstockError,
     PermissionDenied,
     ProtocolViolation,
@@ -63,6 +64,7 @@ OUTDATED = Outcome(
 BAD_KEY = Outcome(AuthenticationError, "The upstream does not accept this key.")
 NOT_ALLOWED = Outcome(PermissionDenied, "The upstream does not allow this to the account.")
 RATE_LIMIT = Outcome(RateLimited, "The upstream limits the rate of requests.")
+UNPAID = Outcome(PaymentRequired, "The upstream wants the account's payment settled first.")
 QUOTA = Outcome(QuotaExceeded, "The account's usage limit at the upstream is reached.")
 TOO_LONG = Outcome(ContextLengthExceeded, "The conversation is too long for the model.")
 UNKNOWN_MODEL = Outcome(ModelNotFound, "The upstream does not know this model.")
@@ -96,10 +98,10 @@ RULES = (
     Rule(TIMED_OUT, codes=frozenset({"deadline_exceeded"})),
 )
 
-# For an HTTP answer whose body no rule knows. Payment that is due is a quota to a client: a retry does not help.
+# For an HTTP answer whose body no rule knows.
 STATUSES = {
     401: BAD_KEY,
-    402: QUOTA,
+    402: UNPAID,
     403: NOT_ALLOWED,
     404: GONE,
     408: TIMED_OUT,

@@ -198,7 +198,7 @@ def test_anything_gives_a_sound_error(payload, status, retry_after):
 
 HTTP = [
     (401, b"", 401, "invalid_api_key"),
-    (402, b"", 429, "insufficient_quota"),
+    (402, b"", 402, "payment_required"),
     (403, b"", 403, "permission_denied"),
     (404, b"<html>not here</html>", 424, "upstream_endpoint_gone"),
     (404, end_frame("not_found", "ERROR_BAD_MODEL_NAME"), 404, "model_not_found"),

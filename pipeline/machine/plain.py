@@ -1,0 +1,27 @@
+"""The answer of an upstream that sends tool calls as such: everything passes, and the end says what the answer was."""
+
+from pipeline.events import Event, Finish, FinishReason, NativeToolCall, ToolCallStart, UpstreamEvent
+
+
+class PlainMachine:
+    """Passes events on; `Finish` becomes `tool_calls` when a call was sent and the upstream only said that it stopped.
+
+    >>> machine = PlainMachine()
+    >>> _ = machine.feed([ToolCallStart(0, "call_1", "Read")])
+    >>> machine.feed([Finish()])
+    [Finish(reason=<FinishReason.TOOL_CALLS: 'tool_calls'>, raw=None)]
+    """
+
+    def __init__(self) -> None:
+        self._called = False
+
+    def feed(self, batch: list[UpstreamEvent]) -> list[Event]:
+        """The same events."""
+        return [self._passed(event) for event in batch if not isinstance(event, NativeToolCall)]
+
+    def _passed(self, event: Event) -> Event:
+        if isinstance(event, ToolCallStart):
+            self._called = True
+        elif isinstance(event, Finish) and self._called and event.reason is FinishReason.STOP:
+            return Finish(FinishReason.TOOL_CALLS, event.raw)
+        return event
