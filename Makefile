@@ -28,7 +28,8 @@ test: setup      ## the whole test suite (ARGS="-k markers")
 check: setup     ## formatting, lint and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
-	@$(BIN)/flake8-async --disable ASYNC119,ASYNC127 pipeline server tests benchmarks
+	@# 119: our stages are generators; 127: see ARCHITECTURE.md, httpx; 124 and 114: handlers are async by contract; 9xx: a stage may pass without a checkpoint
+	@find pipeline server tests benchmarks -name '*.py' -exec $(BIN)/flake8-async --disable ASYNC119,ASYNC127,ASYNC124,ASYNC114,ASYNC9 {} +
 	@$(BIN)/mypy
 	@$(BIN)/basedpyright --level error
 

@@ -1,6 +1,7 @@
 """The listening socket and hypercorn's configuration, from the settings."""
 
 import logging
+import os
 import socket
 
 from hypercorn.config import Config
@@ -21,8 +22,11 @@ def listen(settings: Settings) -> socket.socket:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, _, _, _, address = found[0]
         listener = socket.create_server(address[:2], family=family, backlog=BACKLOG, reuse_port=False)
-    except (OSError, OverflowError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
+    except socket.gaierror as error:
+        raise CannotListen(f"cannot listen on {host}:{port}: {error.strerror}") from None
+    except OSError as error:
+        # the library adds the address to strerror, and the message has it already
+        reason = os.strerror(error.errno) if error.errno is not None else str(error)
         raise CannotListen(f"cannot listen on {host}:{port}: {reason}") from None
     listener.setblocking(False)
     # a chunk must leave when it is written; accepted sockets inherit this

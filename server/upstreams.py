@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-
+from pipeline.upstream.captured import CapturedUpstream
 
 from pipeline.upstream.base import Upstream
 from server.settings import Settings
@@ -10,5 +10,4 @@ from server.settings import Settings
 
 def make_upstreams(settings: Settings) -> Mapping[str, Upstream]:
     """One object for each table `[upstreams.<name>]`."""
-    from pipeline.upstream.captured import CapturedUpstream
     return {name: CapturedUpstream(name=name, pace_seconds=table.pace_seconds) for name, table in settings.upstreams.items()}

@@ -65,7 +65,7 @@ def start(work: Callable[[], None]) -> int:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         work()
         status = GOOD
-    except BaseException:
+    except BaseException:  # noqa: ASYNC103 - the process ends here, whatever it was
         log.exception("worker %d failed", os.getpid())
     finally:
         # not sys.exit: the parent's own cleanup must not run in the child

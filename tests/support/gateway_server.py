@@ -56,7 +56,7 @@ async def running_server(
         lifecycle = Lifecycle(settings.server.max_concurrency)
         running = RunningServer(port, lifecycle)
 
-        async def start(*, task_status: trio.TaskStatus[Lifecycle]) -> None:
+        async def start(*, task_status: trio.TaskStatus[Lifecycle]) -> None:  # noqa: ASYNC128 - serve() does it
             await serve(settings, listener, lifecycle=lifecycle, upstreams=upstreams, task_status=task_status)
             running.finished.set()
 
