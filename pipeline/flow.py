@@ -128,11 +128,15 @@ async def collect(exchange: Exchange) -> tuple[bytes, Whole]:
 
 
 async def stage(batches: AsyncGenerator[list[Given], None], feed: Callable[[list[Given]], list[Made]]) -> AsyncGenerator[list[Made], None]:
-    """A synchronous machine as a stage; it ends with the list that ends the answer."""
+    """A synchronous machine as a stage; it ends with the list that ends the answer.
+
+    An empty list goes on only where one came in: what a machine holds back is not silence.
+    """
     async with aclosing(batches):
         async for batch in batches:
             made = feed(batch)
-            yield made
+            if made or not batch:
+                yield made
             if made and isinstance(made[-1], Finish | Failed):
                 return
 
@@ -148,14 +152,15 @@ async def complete(batches: Watched) -> AsyncGenerator[list[UpstreamEvent], None
 
 
 async def first_events(events: AsyncIterator[list[Event]]) -> list[Event]:
-    """The first list that is not silence; raises the error of one that fails before it says anything."""
+    """All up to the first list that says something; raises the error of an answer that fails before it does. Notices say nothing to a client."""
+    begun: list[Event] = []
     async for batch in events:
-        if not batch:
-            continue
-        said = [event for event in batch if not isinstance(event, Notice)]
-        if said and isinstance(said[0], Failed):
-            raise said[0].error
-        return batch
+        begun += batch
+        said = next((event for event in batch if not isinstance(event, Notice)), None)
+        if isinstance(said, Failed):
+            raise said.error
+        if said is not None:
+            return begun
     raise StreamCut("The upstream's stream ended before it began.")
 
 

@@ -62,6 +62,26 @@ async def test_a_fault_before_anything_is_raised(steps):
     assert upstream.closed == 1
 
 
+async def test_a_fault_behind_notices_alone_is_raised():
+    subject, upstream = exchange([[Notice("x")], [Notice("y")], [Failed(RateLimited("no"))]])
+    with pytest.raises(RateLimited):
+        await open_stream(subject)
+    assert upstream.closed == 1
+
+
+async def test_notices_before_the_first_word_are_kept():
+    subject, _ = exchange([[Notice("x")], [TextDelta("a")], [Finish()]])
+    answer = await open_stream(subject)
+    await pieces(answer)
+    assert answer.emitter.notices == [Notice("x")]
+
+
+async def test_what_is_held_back_is_not_silence():
+    held: list[Step] = [[TextDelta(piece)] for piece in ("a <", "|", "tool", "_", "x")]
+    subject, _ = exchange([*held, [Finish()]])
+    assert KEEPALIVE not in b"".join(await pieces(await open_stream(subject)))
+
+
 async def test_a_fault_in_the_same_read_as_the_first_word_is_in_the_stream():
     subject, _ = exchange([[TextDelta("a"), Failed(RateLimited("no"))]])
     (piece,) = await pieces(await open_stream(subject))

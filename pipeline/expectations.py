@@ -1,0 +1,145 @@
+r"""What the pipeline makes of a recorded case, as the files that lie in its `expected/` folder.
+
+Theory of operation: a case goes through the real flow, from its request body to the bytes that a client gets, once for each file; ids and the time
+are frozen and the clocks are off, so that the same case always gives the same bytes. `FORMS` is the list of the files:
+
+- `events.txt`: the events, one a line, as `Type field=value`; values are JSON, characters that end a line or steer a terminal are escaped.
+- `chat.sse`: the streamed answer, raw. Keep-alive comments are left out, since they tell of the clock and not of the answer.
+- `chat.json`: the whole answer, raw.
+
+An answer that fails before it has begun is an HTTP error: its file then holds `HTTP <status>`, `Retry-After` where there is one, an empty line, and
+the body. The bytes depend on the case alone: neither the cut of the stream nor the speed may change them.
+
+>>> from pipeline.events import TextDelta
+>>> event_line(TextDelta("a\nb"))
+'TextDelta text="a\\nb"'
+"""
+
+import math
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import aclosing
+
+import msgspec
+
+from pipeline.cases import META, REQUEST, Case, CaseError
+from pipeline.clocks import Timeouts
+from pipeline.emit.chat import KEEPALIVE
+from pipeline.errors import PenstockError
+from pipeline.events import Event, Failed
+from pipeline.flow import Exchange, Terms, collect, open_stream
+from pipeline.identity import Identity
+from pipeline.parse.chat import parse_chat
+from pipeline.parse.cursor import parse_cursor
+from pipeline.request import Request
+from pipeline.upstream.replayed import ReplayedUpstream, Split
+
+NO_CLOCKS = Timeouts(first_event_seconds=math.inf, idle_seconds=math.inf, total_seconds=math.inf)
+
+# JSON escapes the other control characters itself.
+_UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+def _parse_chat(case: Case) -> Request:
+    return parse_chat(case.request, agent=case.meta.agent)
+
+
+def _parse_cursor(case: Case) -> Request:
+    return parse_cursor(case.request)
+
+
+# `surface` in meta.toml -> how its body is read
+SURFACES: dict[str, Callable[[Case], Request]] = {"chat": _parse_chat, "cursor": _parse_cursor}
+
+
+class Replay(msgspec.Struct, frozen=True):
+    """A case and the way in which it is fed."""
+
+    case: Case
+    split: Split = Split()
+    speed: float = 0.0
+
+    def request(self) -> Request:
+        """The canonical request; raises CaseError when the body is not one that its surface takes."""
+        surface = self.case.meta.surface
+        if surface not in SURFACES:
+            raise CaseError(f"{self.case.path / META}: surface {surface!r} is not known: {', '.join(SURFACES)}")
+        try:
+            return SURFACES[surface](self.case)
+        except PenstockError as error:
+            raise CaseError(f"{self.case.path / REQUEST}: {error.message}") from None
+
+    def exchange(self) -> Exchange:
+        """A fresh exchange under frozen terms; raises CaseError."""
+        upstream = ReplayedUpstream(self.case, self.split, self.speed)
+        try:
+            return Exchange(self.request(), upstream, Terms(timeouts=NO_CLOCKS, identity=Identity.frozen()))
+        except PenstockError as error:
+            raise CaseError(f"{self.case.path / REQUEST}: {error.message}") from None
+
+
+async def replayed_events(replay: Replay, watch: Callable[[Sequence[Event]], None] | None = None) -> list[Event]:
+    """The case's events in order; `watch` is given each list as it comes."""
+    events: list[Event] = []
+    async with aclosing(replay.exchange().events()) as batches:
+        async for batch in batches:
+            if watch is not None:
+                watch(batch)
+            events += batch
+    return events
+
+
+async def events_text(replay: Replay) -> bytes:
+    """`events.txt`."""
+    return "".join(event_line(event) + "\n" for event in await replayed_events(replay)).encode()
+
+
+async def chat_stream(replay: Replay) -> bytes:
+    """`chat.sse`; streamed also when the recorded request did not ask for it."""
+    try:
+        answer = await open_stream(replay.exchange())
+    except PenstockError as error:
+        return http_error(error)
+    try:
+        return b"".join([piece async for piece in answer.pieces if piece != KEEPALIVE])
+    finally:
+        await answer.aclose()
+
+
+async def chat_whole(replay: Replay) -> bytes:
+    """`chat.json`."""
+    try:
+        body, _ = await collect(replay.exchange())
+    except PenstockError as error:
+        return http_error(error)
+    return body
+
+
+FORMS: dict[str, Callable[[Replay], Awaitable[bytes]]] = {"events.txt": events_text, "chat.sse": chat_stream, "chat.json": chat_whole}
+"""File name -> what makes it."""
+
+
+def event_line(event: Event) -> str:
+    """One event as one line, without its end."""
+    if isinstance(event, Failed):
+        error = event.error
+        fields = {"error": type(error).__name__, "status": error.status, **error.body(), "retry_after_seconds": error.retry_after_seconds}
+    else:
+        fields = msgspec.structs.asdict(event)
+    shown = " ".join(f"{name}={json_line(value)}" for name, value in fields.items() if value is not None)
+    return f"{type(event).__name__} {shown}".rstrip()
+
+
+def json_line(value: object) -> str:
+    r"""JSON that stays on its line and steers no terminal.
+
+    >>> json_line("é\u2028\x9b")
+    '"é\\u2028\\u009b"'
+    """
+    return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", msgspec.json.encode(value).decode())
+
+
+def http_error(error: PenstockError) -> bytes:
+    """An answer that is an HTTP error, readable as a file."""
+    retry = "" if error.retry_after_seconds is None else f"Retry-After: {math.ceil(error.retry_after_seconds)}\n"
+    return f"HTTP {error.status}\n{retry}\n".encode() + msgspec.json.encode({"error": error.body()})

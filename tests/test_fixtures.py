@@ -1,0 +1,159 @@
+"""Every shipped case: what the pipeline makes of it is what lies beside it, and no cut of its bytes changes that.
+
+The snapshots are the files of the case's own `expected/` folder, so that the replay tool and these tests compare with the same bytes. A file there
+that no test uses is an unused snapshot; a plain test says so too, since syrupy looks for unused ones only when no single test file is asked for.
+"""
+
+import itertools
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from syrupy.data import Snapshot, SnapshotCollection
+from syrupy.extensions.single_file import SingleFileSnapshotExtension
+
+from pipeline.cases import EXPECTED, Case, find_cases, load_case, shipped
+from pipeline.emit.chat import ChatHead, ChatStream
+from pipeline.events import Failed, Finish, UpstreamEvent
+from pipeline.expectations import FORMS, Replay, http_error
+from pipeline.flow import Terms
+from pipeline.identity import Identity
+from pipeline.machine.answer import AnswerMachine
+from pipeline.models import MODELS, resolve_composer_model
+from pipeline.prompt.composer import assemble_prompt
+from pipeline.upstream.replayed import DECODERS
+from pipeline.usage.meter import UsageMeter
+from pipeline.wire.connect import HEADER_BYTES
+from tests.support.splits import EVERY_SPLIT_LIMIT, splits
+
+ROOT = shipped()
+CASES = [load_case(path) for path in find_cases(ROOT)]
+LONG_CASE_EDGES = 4
+
+
+class CaseFiles(SingleFileSnapshotExtension):
+    """Raw files in the cases' folders; a snapshot's name is its path below the fixtures."""
+
+    file_extension = ""
+
+    @classmethod
+    def get_snapshot_name(cls, *, test_location, index=0):
+        return f"test_expected[{index}]"
+
+    @classmethod
+    def get_location(cls, *, test_location, index):
+        return str(ROOT / str(index))
+
+    @classmethod
+    def dirname(cls, *, test_location):
+        return str(ROOT / "*" / "*" / EXPECTED)
+
+    @classmethod
+    def discovery_dirname(cls, *, test_location):
+        return str(ROOT)
+
+    @classmethod
+    def matches_test_location(cls, *, test_location, snapshot_location):
+        return test_location.methodname == "test_expected" and Path(snapshot_location).parent.name == EXPECTED
+
+    def is_snapshot_location(self, *, location):
+        return Path(location).parent.name == EXPECTED
+
+    def owns_snapshot_collection(self, *, filepath, test_location):
+        return self.is_snapshot_location(location=filepath)
+
+    def read_snapshot_collection(self, *, snapshot_location):
+        collection = SnapshotCollection(location=snapshot_location)
+        collection.add(Snapshot(name=f"test_expected[{Path(snapshot_location).relative_to(ROOT)}]"))
+        return collection
+
+
+@pytest.fixture
+def expected(snapshot):
+    return snapshot.use_extension(CaseFiles)
+
+
+@pytest.mark.parametrize("file", FORMS)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+async def test_expected(case: Case, file: str, expected):
+    assert await FORMS[file](Replay(case)) == expected(name=str((case.path / EXPECTED / file).relative_to(ROOT)))
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_expectations_are_complete_and_nothing_else(case: Case):
+    assert sorted(path.name for path in (case.path / EXPECTED).iterdir()) == sorted(FORMS)
+
+
+def test_there_are_cases_and_they_are_small():
+    assert len(CASES) >= 16
+    assert sum(path.stat().st_size for path in ROOT.rglob("*") if path.is_file()) < 400_000
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_recorded_reads_are_the_stream(case: Case):
+    assert sum(size for _, size in case.meta.reads) == len(case.stream)
+    assert b"".join(data for _, data in case.recorded_reads()) == case.stream
+
+
+class Feeder:
+    """Bytes through codec, machine and emitter without the flow's generators; a fresh run for every cut."""
+
+    def __init__(self, case: Case) -> None:
+        self.case = case
+        self.request = Replay(case).request()
+        self.prompt = assemble_prompt(self.request)
+        resolved = resolve_composer_model(self.request.model)
+        self.model = MODELS[resolved] if resolved else None
+
+    def run(self, pieces: Sequence[bytes]) -> bytes:
+        identity, policy = Identity.frozen(), Terms().policy
+        decoder = DECODERS[self.case.meta.upstream](self.prompt, self.model)
+        meter = UsageMeter(len(self.prompt))
+        head = ChatHead(identity.new("chatcmpl-"), identity.created(), self.request.model, include_usage=self.request.include_usage)
+        emitter = ChatStream(head, meter.report)
+        machine = AnswerMachine(
+            new_id=lambda: identity.new("call_"),
+            tools=self.request.tools,
+            policy=policy,
+            parallel=self.request.options.parallel_tool_calls,
+        )
+        sent: list[bytes] = []
+        batches: list[list[UpstreamEvent]] = [decoder.feed(piece) for piece in pieces]
+        for batch in [*batches, decoder.end()]:
+            events = meter.feed(machine.feed(batch))
+            if events and not sent and isinstance(events[0], Failed):
+                return http_error(events[0].error)
+            if events:
+                sent.append(emitter.feed(events))
+            if events and isinstance(events[-1], Finish | Failed):
+                break
+        return b"".join(sent)
+
+
+def frame_edges(stream: bytes) -> list[int]:
+    """The offsets at which envelopes begin."""
+    edges, at = [], 0
+    while at + HEADER_BYTES <= len(stream):
+        edges.append(at)
+        at += HEADER_BYTES + int.from_bytes(stream[at + 1 : at + HEADER_BYTES], "big")
+    return edges
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_no_cut_changes_the_answer(case: Case):
+    feeder = Feeder(case)
+    answer = (case.path / EXPECTED / "chat.sse").read_bytes()
+    near = frame_edges(case.stream)
+    if len(case.stream) > EVERY_SPLIT_LIMIT:
+        # all edges would be as many cuts as bytes: the first, the last, and some between
+        near = [*near[:1], *random.Random(0).sample(near[1:-1], LONG_CASE_EDGES), *near[-1:]]
+    for pieces in splits(case.stream, near=near):
+        assert feeder.run(pieces) == answer, [len(piece) for piece in itertools.islice(pieces, 10)]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_changed_byte_of_the_answer_would_be_seen(case: Case):
+    """The comparison above cannot pass for want of an answer: a stream that lost its last envelope gives another one."""
+    last = frame_edges(case.stream)[-1]
+    assert Feeder(case).run([case.stream[:last]]) != (case.path / EXPECTED / "chat.sse").read_bytes()
