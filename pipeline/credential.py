@@ -59,7 +59,9 @@ class Credential(msgspec.Struct, frozen=True):
 
     def key(self, callers: str | None) -> str | None:
         """The key to send, None for no Authorization at all; raises AuthenticationError when the caller's is needed and missing."""
-        if self.kind is Kind.OWN and self.secret is not None:
+        if self.kind is Kind.OWN:
+            if self.secret is None:
+                raise ValueError("this upstream's own key was never loaded")
             return self.secret.reveal()
         if self.kind is Kind.NONE:
             return None

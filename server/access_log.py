@@ -1,4 +1,4 @@
-"""One line for each request: method, path, status, model, times, chunks and notices; never content, never keys."""
+"""One line for each request: method, path, status, the key's name, model, times, chunks and notices; never content, never keys."""
 
 import logging
 import time
@@ -23,6 +23,7 @@ class Record:
         self.status: int | None = None
         self.request_id = ""
         self.model = ""
+        self.key = ""
         self.error = ""
         self.notices: list[Notice] = []
         self.stream: ChatStream | None = None
@@ -52,6 +53,8 @@ class Record:
         """
         now = time.monotonic()
         words = [self.method, _word(self.path), str(self.status or "-")]
+        if self.key:
+            words.append(f"key={_word(self.key)}")
         if self.model:
             words.append(f"model={_word(self.model)}")
         if self.stream is not None and self._first is not None:

@@ -11,6 +11,7 @@ from pipeline.flow import Exchange, Terms, collect, open_stream
 from pipeline.machine.inventory import ToolPolicy
 from pipeline.request import Request
 from server.access_log import Record
+from server.front_door import Caller
 from server.lifecycle import Lifecycle
 from server.routing import Routing
 from server.settings import Settings
@@ -28,13 +29,14 @@ class Answering:
         self._lifecycle = lifecycle
         self._timeouts = msgspec.convert(msgspec.to_builtins(settings.timeouts), Timeouts)
 
-    async def answer(self, request: Request, key: str | None, record: Record) -> Response | StreamedResponse:
+    async def answer(self, request: Request, caller: Caller, record: Record) -> Response | StreamedResponse:
         """The response in the request's dialect; raises PenstockError for what fails before the first byte."""
         record.model = request.model
         record.notices = list(request.notices)
         if self._lifecycle.stopping.is_set():
             raise Draining("The server is shutting down; send the request again.", retry_after_seconds=1)
         destination = self._routing.find(request.model)
+        caller.check_model(request.model, destination.names)
         if not request.model:
             request = msgspec.structs.replace(request, model=destination.model.id)
         terms = Terms(
@@ -44,7 +46,7 @@ class Answering:
             show_thinking=self._shows_thinking(request),
             price=destination.model.price,
         )
-        exchange = Exchange(request, destination.upstream, terms, model=destination.model_id, key=key)
+        exchange = Exchange(request, destination.upstream, terms, model=destination.model_id, key=caller.upstream_key)
         if request.stream:
             answer = await open_stream(exchange)
             record.stream = answer.emitter

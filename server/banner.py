@@ -10,6 +10,8 @@ def banner(settings: Settings, url: str) -> str:
     lines = [f"Penstock {pipeline.__version__} on {url}", f"  base URL for OpenAI clients   {url}/v1"]
     if settings.auth.mode == "open":
         lines.append("  key                           none needed: any key is accepted, on this machine only")
+    elif settings.auth.mode == "keys":
+        lines.append(f"  keys                          {', '.join(key.name for key in settings.auth.keys)}")
     else:
         lines.append("  key                           the caller's own upstream key, passed on and never stored")
     if demo:

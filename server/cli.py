@@ -203,5 +203,7 @@ COMMANDS = {
     ),
     "record": Command("record an upstream's answer as a scrubbed fixture", "penstock record --help", *_of_module("pipeline.record")),
     "bench": Command("run the source checkout's benchmarks, with their own arguments", "penstock bench --help", _add_nothing, _bench_alone),
+    "doctor": Command("check what an answer depends on, and say how to mend it", "penstock doctor --key-env MY_KEY", *_of_module("server.doctor")),
+    "keys": Command("make keys for those who may use the gateway", "penstock keys new alice", *_of_module("server.keys")),
     "config": Command("check or print the settings", "penstock config check", _add_config_actions, _config),
 }

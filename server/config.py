@@ -7,11 +7,12 @@ changed, so a test or a second server in the same process can bring its own.
     --config, PENSTOCK_CONFIG, ./penstock.toml, ~/.config/penstock/penstock.toml      the first that is named or there
         ▼
     tree of raw values ◀── PENSTOCK_SECTION__KEY, PORT ◀── the command line           (assigned over what the file says)
-        ▼
-    check every value ──▶ convert ──▶ check the rules ──▶ Settings
+        ▼              ◀── CURSOR_…, OPENAI_…                                         (upstreams that the file leaves to them)
+    check every value ──▶ convert ──▶ find the upstreams' keys ──▶ check the rules ──▶ Settings
 
-Variables in `.env` count as environment variables that the real environment overrides; they are taken literally, without `${…}`. Only variables that
-begin with `PENSTOCK_`, and `PORT`, are looked at, and one that no setting has stops the start, as an unknown key of the file does.
+Variables in `.env` count as environment variables that the real environment overrides; they are taken literally, without `${…}`. A variable that
+begins with `PENSTOCK_` and that no setting has stops the start, as an unknown key of the file does. Of the others, only those that a setting names
+are looked at.
 """
 
 import os
@@ -25,6 +26,8 @@ import msgspec
 
 from server.config_rules import broken_rules
 from server.config_schema import as_table, check
+from server.config_secrets import with_keys
+from server.config_upstreams import OPENAI, add_upstreams
 from server.environment import CONFIG_VARIABLE, Assignment, Variable, assignments, read_environment
 from server.problems import Problem, SettingsError, format_path
 from server.settings import Settings, route_everything_to
@@ -67,13 +70,20 @@ def load_settings(*, overrides: Mapping[str, object], config: Path | None, envir
     for assignment in (*assignments(variables, problems), *given):
         _assign(tree, assignment)
         origins[format_path(assignment.path)] = assignment.origin
-    _fill_in(tree)
-    # a file that could not be parsed says nothing about what belongs together
-    found = _problems(tree, cwd) if content is not None else check(tree, Settings)
+    found: list[Problem] = []
+    if content is not None:
+        by_file = "upstreams" in tree
+        origins |= add_upstreams(tree, variables, problems)
+        _fill_in(tree, by_file=by_file)
+        settings = _settings(tree, variables, cwd, found)
+    else:
+        # a file that could not be parsed says nothing about what belongs together
+        settings = None
+        found += check(tree, Settings)
     problems += (_with_origin(problem, origins) for problem in found)
-    if problems:
+    if problems or settings is None:
         raise SettingsError(problems)
-    return Loaded(msgspec.convert(tree, Settings), file, origins)
+    return Loaded(settings, file, origins)
 
 
 def find_file(config: Path | None, variables: Mapping[str, Variable], cwd: Path) -> Path | None:
@@ -138,23 +148,28 @@ def _assign(tree: dict[str, object], assignment: Assignment) -> None:
     table[assignment.path[-1]] = assignment.value
 
 
-def _fill_in(tree: dict[str, object]) -> None:
-    """Give the defaults that depend on what else is set."""
+def _fill_in(tree: dict[str, object], *, by_file: bool) -> None:
+    """Give the defaults that depend on what else is set; `by_file` says whether the file names the upstreams."""
+    upstreams = as_table(tree.get("upstreams"))
     auth = as_table(tree.setdefault("auth", {}))
     if auth is not None:
-        auth.setdefault("mode", "forward" if "upstreams" in tree else "open")
+        # the upstream that OPENAI_BASE_URL makes does not take the caller's key, so that nothing is gained by asking for one on this machine
+        needs_none = "upstreams" not in tree or (not by_file and set(upstreams or {}) == {OPENAI})
+        auth.setdefault("mode", "keys" if auth.get("keys") else "open" if needs_none else "forward")
     if "upstreams" in tree:
-        names = list(as_table(tree["upstreams"]) or {})
+        names = list(upstreams or {})
         tree.setdefault("routes", msgspec.to_builtins(route_everything_to(names[0])) if len(names) == 1 else {})
 
 
-def _problems(tree: dict[str, object], cwd: Path) -> Iterator[Problem]:
-    """Check every value, and then the rules for as much as can be read."""
+def _settings(tree: dict[str, object], variables: Mapping[str, Variable], cwd: Path, problems: list[Problem]) -> Settings | None:
+    """Check every value, and then the rules for as much as can be read; the settings if nothing is wrong, else None and more `problems`."""
     found = list(check(tree, Settings))
-    yield from found
     unreadable = {re.split(r"[.\[]", problem.where)[0] for problem in found}
     readable = {key: value for key, value in tree.items() if key in Settings.__struct_fields__ and key not in unreadable}
-    yield from broken_rules(msgspec.convert(readable, Settings), cwd, unreadable)
+    settings = with_keys(msgspec.convert(readable, Settings), variables, cwd, found)
+    found += broken_rules(settings, cwd, unreadable)
+    problems += found
+    return None if found else settings
 
 
 def _with_origin(problem: Problem, origins: Mapping[str, str]) -> Problem:

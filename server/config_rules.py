@@ -4,20 +4,16 @@
 problem for everything that breaks it. Rules look at the file system (TLS files) and never at the network.
 """
 
-import ipaddress
-import re
 from collections.abc import Callable, Iterator, Set
 from pathlib import Path
-from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
+from server import config_access as access
+from server import config_addresses as addresses
+from server import config_destinations as destinations
 from server.problems import Problem, ValuePath, format_path, format_value, listed, nearest, shown
 from server.settings import Settings
-
-HOST_NAME = re.compile(
-    r"(?=.{1,253}$)(?!(.*\.)?[0-9]+$)[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*"
-)
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -34,75 +30,21 @@ def broken_rules(settings: Settings, cwd: Path, unreadable: Set[str] = frozenset
             yield from rule.broken(settings, cwd)
 
 
-def is_host(text: str) -> bool:
-    """Whether the text is an IP address or a host name, without a port.
-
-    >>> [is_host(text) for text in ("::1", "a.example", "a.example:80", "[::1]", "127.0.0.256", "")]
-    [True, True, False, False, False, False]
-    """
-    return address(text) is not None or HOST_NAME.fullmatch(text) is not None
-
-
-def address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """The IP address that the text writes, or None."""
-    try:
-        return ipaddress.ip_address(text)
-    except ValueError:
-        return None
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches the host. Names are not resolved: `localhost` is the one name that counts.
-
-    >>> [is_loopback(host) for host in ("127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1", "LOCALHOST", "0.0.0.0", "::", "gateway.example")]
-    [True, True, True, True, True, False, False, False]
-    """
-    found = address(host)
-    if found is None:
-        return host.lower() == "localhost"
-    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
-    return (mapped or found).is_loopback
-
-
 def host_is_a_host(settings: Settings, cwd: Path) -> Iterator[Problem]:
     """`server.host` and each of `server.allowed_hosts` are addresses or names, without scheme and port."""
     given: dict[ValuePath, str] = {("server", "host"): settings.server.host}
     given |= {("server", "allowed_hosts", index): host for index, host in enumerate(settings.server.allowed_hosts)}
     for path, host in given.items():
-        if not is_host(host):
+        if not addresses.is_host(host):
             yield Problem(format_path(path), f"expected an IP address or a host name, without a port, got {shown(host)}")
-
-
-def open_only_on_loopback(settings: Settings, cwd: Path) -> Iterator[Problem]:
-    """Without keys the gateway is for this machine alone."""
-    if settings.auth.mode == "open" and not is_loopback(settings.server.host):
-        yield Problem(
-            "auth.mode",
-            f'"open" asks nobody for a key, so server.host must be a loopback address (such as 127.0.0.1), got {shown(settings.server.host)}; '
-            'listen on a loopback address, or set auth.mode = "forward"',
-        )
 
 
 def public_url_is_a_base(settings: Settings, cwd: Path) -> Iterator[Problem]:
     """`server.public_url` is one that paths can be appended to."""
     url = settings.server.public_url
-    if url and not _is_base(_split(url)):
-        yield Problem("server.public_url", f"expected https://host or http://host, with a port or a path if needed, got {shown(url)}")
-
-
-def _split(url: str) -> SplitResult | None:
-    try:
-        parts = urlsplit(url)
-        # the property raises where the port is not one
-        return parts if parts.port is None or parts.port else None
-    except ValueError:
-        return None
-
-
-def _is_base(parts: SplitResult | None) -> bool:
-    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
-        return False
-    return is_host(parts.hostname) and not parts.query and not parts.fragment and parts.username is None
+    if url and not addresses.is_base_url(url):
+        got = "" if {"@", "?"} & set(url) else f", got {shown(url)}"  # a password or a key may stand there
+        yield Problem("server.public_url", f"expected https://host or http://host, with a port or a path if needed{got}")
 
 
 def tls_files_are_a_pair(settings: Settings, cwd: Path) -> Iterator[Problem]:
@@ -173,9 +115,21 @@ def aliases_lead_to_models(settings: Settings, cwd: Path) -> Iterator[Problem]:
 
 RULES = (
     Rule(frozenset({"server"}), host_is_a_host),
-    Rule(frozenset({"server", "auth", "upstreams"}), open_only_on_loopback),
     Rule(frozenset({"server"}), public_url_is_a_base),
     Rule(frozenset({"server"}), tls_files_are_a_pair),
     Rule(frozenset({"upstreams", "routes"}), routes_lead_to_upstreams),
     Rule(frozenset({"upstreams", "routes", "aliases"}), aliases_lead_to_models),
+    Rule(frozenset({"server", "auth", "upstreams"}), access.open_only_on_loopback),
+    Rule(frozenset({"auth"}), access.keys_go_with_the_mode),
+    Rule(frozenset({"auth"}), access.keys_can_be_told_apart),
+    Rule(frozenset({"auth"}), access.hashes_are_of_made_keys),
+    Rule(frozenset({"auth", "routes", "aliases", "upstreams"}), access.keys_name_served_models),
+    Rule(frozenset({"server", "auth", "upstreams", "routes"}), access.forward_is_no_open_relay),
+    Rule(frozenset({"auth", "upstreams", "routes"}), access.callers_keys_come_in),
+    Rule(frozenset({"upstreams"}), destinations.one_upstream_gets_the_callers_key),
+    Rule(frozenset({"upstreams"}), destinations.a_key_has_one_source),
+    Rule(frozenset({"server", "upstreams"}), destinations.composer_key_is_one_persons),
+    Rule(frozenset({"upstreams"}), destinations.addresses_are_addresses),
+    Rule(frozenset({"upstreams"}), destinations.keys_travel_encrypted),
+    Rule(frozenset({"upstreams"}), destinations.headers_are_headers),
 )

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Union, cast, get_args, get_origin
 import msgspec
 from msgspec import inspect
 
+from pipeline.credential import Secret
 from server.problems import Problem, ValuePath, format_path, format_value, listed, nearest, shown
 
 Annotation = Any
@@ -35,10 +36,11 @@ def check(raw: object, annotation: Annotation, path: ValuePath = ()) -> Iterator
         yield from _check_table(raw, structs, path)
     elif origin is Mapping:
         yield from _check_named(raw, arguments[1], path)
-    elif origin is tuple and structs_of(without_metadata(arguments[0])):
+    elif is_array_of_tables(annotation):
         yield from _check_array(raw, annotation, arguments[0], path)
     elif not is_valid(raw, annotation):
-        yield Problem(format_path(path), f"expected {expected(annotation)}, got {shown(raw)}")
+        got = "" if is_private(annotation) else f", got {shown(raw)}"
+        yield Problem(format_path(path), f"expected {expected(annotation)}{got}")
 
 
 def without_metadata(annotation: Annotation) -> Annotation:
@@ -55,6 +57,24 @@ def structs_of(plain: Annotation) -> tuple[type[msgspec.Struct], ...]:
     return structs if len(structs) == len(members) else ()
 
 
+def settings_of(struct: type[msgspec.Struct]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    """The fields that are settings: all but those that hold a secret, which no file and no variable of ours says."""
+    return tuple(field for field in msgspec.structs.fields(struct) if Secret not in get_args(field.type))
+
+
+def is_array_of_tables(annotation: Annotation) -> bool:
+    """Whether a setting is an array of structs."""
+    plain = without_metadata(annotation)
+    origin: object = get_origin(plain)
+    return origin is tuple and bool(structs_of(without_metadata(get_args(plain)[0])))
+
+
+def is_private(annotation: Annotation) -> bool:
+    """Whether a value may be a key, and so is not shown."""
+    metas = [data for data in get_args(annotation)[1:] if isinstance(data, msgspec.Meta)]
+    return any(meta.extra is not None and bool(meta.extra.get("private")) for meta in metas)
+
+
 def is_valid(raw: object, annotation: Annotation) -> bool:
     """Whether a single value has the type and keeps the bounds."""
     try:
@@ -67,7 +87,7 @@ def is_valid(raw: object, annotation: Annotation) -> bool:
 def _check_table(raw: object, structs: tuple[type[msgspec.Struct], ...], path: ValuePath) -> Iterator[Problem]:
     table = as_table(raw)
     if table is None:
-        yield Problem(format_path(path), f"expected a table, got {shown(raw)}")
+        yield Problem(format_path(path), f"expected a table, got {_shape(raw)}")
         return
     struct, tag_field = structs[0], structs[0].__struct_config__.tag_field
     if tag_field is not None:
@@ -79,7 +99,7 @@ def _check_table(raw: object, structs: tuple[type[msgspec.Struct], ...], path: V
             return
         struct = by_tag[given]
         table = {key: value for key, value in table.items() if key != tag_field}
-    fields = {field.encode_name: field for field in msgspec.structs.fields(struct)}
+    fields = {field.encode_name: field for field in settings_of(struct)}
     for name, field in fields.items():
         if name in table:
             yield from check(table[name], field.type, (*path, name))
@@ -94,7 +114,7 @@ def _check_table(raw: object, structs: tuple[type[msgspec.Struct], ...], path: V
 def _check_named(raw: object, item: Annotation, path: ValuePath) -> Iterator[Problem]:
     table = as_table(raw)
     if table is None:
-        yield Problem(format_path(path), f"expected a table, got {shown(raw)}")
+        yield Problem(format_path(path), f"expected a table, got {_shape(raw)}")
         return
     for name, value in table.items():
         if not name:
@@ -106,13 +126,18 @@ def _check_array(raw: object, annotation: Annotation, item: Annotation, path: Va
     bounds = _described(annotation)
     least, most = (bounds.min_length or 0, bounds.max_length) if isinstance(bounds, inspect.VarTupleType) else (0, None)
     if not isinstance(raw, list | tuple):
-        yield Problem(format_path(path), f"expected {expected(annotation)}, got {shown(raw)}")
+        yield Problem(format_path(path), f"expected {expected(annotation)}, got {_shape(raw)}")
         return
     rows = cast("Sequence[object]", raw)
     if len(rows) < least or (most is not None and len(rows) > most):
         yield Problem(format_path(path), f"expected {expected(annotation)}, got {len(rows)}")
     for index, row in enumerate(rows):
         yield from check(row, item, (*path, index))
+
+
+def _shape(raw: object) -> str:
+    """What stands where a table is expected. A text or an array there may be a key, and is not shown."""
+    return "text" if isinstance(raw, str) else "an array" if isinstance(raw, list | tuple) else shown(raw)
 
 
 def as_table(raw: object) -> dict[str, object] | None:
@@ -132,7 +157,15 @@ def expected(annotation: Annotation) -> str:
     >>> [expected(field.type) for field in msgspec.structs.fields(Server)[:3]]
     ['text that is not empty', 'an integer from 0 to 65535', 'an integer from 1 to 256']
     """
-    match _described(annotation):
+    return _said(_described(annotation))
+
+
+def _said(described: inspect.Type) -> str:
+    match described:
+        case inspect.Metadata(inner):
+            return _said(inner)
+        case inspect.UnionType(types):
+            return listed(_said(each) for each in types if not isinstance(each, inspect.NoneType))
         case inspect.BoolType():
             return "true or false"
         case inspect.IntType() as number:
@@ -146,7 +179,9 @@ def expected(annotation: Annotation) -> str:
         case inspect.VarTupleType(item, least, most):
             if isinstance(item, inspect.StructType):
                 return "an array of one table" if least == most == 1 else "an array of tables"
-            return "an array of text"
+            return "an array of text that is not empty" if least else "an array of text"
+        case inspect.DictType():
+            return "a table of text"
         case _:
             return "a table"
 

@@ -2,7 +2,8 @@
 
 `read_environment` joins the real environment with the `.env` file of the working directory, under it. `assignments` turns the variables that are
 settings into values of the setting's type, as far as the text allows; a text that does not fit stays text, and the check of all values names it
-together with its variable. A variable that begins with `PENSTOCK_` and is no setting is a problem. Every other variable is left alone.
+together with its variable. A variable that begins with `PENSTOCK_` and is no setting is a problem. Every other variable is left alone here; those
+that make an upstream are read by `server.config_upstreams`.
 
 `VARIABLES` is the list of all of them, made from the classes in `server.settings`; the reference prints it.
 """
@@ -14,7 +15,7 @@ from pathlib import Path
 import msgspec
 from dotenv.parser import parse_stream
 
-from server.config_schema import Annotation, structs_of, without_metadata
+from server.config_schema import Annotation, is_array_of_tables, settings_of, structs_of, without_metadata
 from server.problems import Problem, nearest
 from server.settings import Settings
 
@@ -49,7 +50,9 @@ def setting_variables() -> Iterator[tuple[str, Setting]]:
     """Every variable of the fixed sections, in the order of the classes. `PORT` is first, so that `PENSTOCK_SERVER__PORT` overrides it."""
     for section in msgspec.structs.fields(Settings):
         for struct in structs_of(without_metadata(section.type)):
-            for field in msgspec.structs.fields(struct):
+            for field in settings_of(struct):
+                if is_array_of_tables(field.type):
+                    continue  # no text of a variable writes one
                 setting = Setting((section.encode_name, field.encode_name), field.type)
                 if setting.path == ("server", "port"):
                     yield "PORT", setting
@@ -98,13 +101,18 @@ def assignments(variables: Mapping[str, Variable], problems: list[Problem]) -> I
     """Yield what the variables set, the stronger one later. Variables that begin with `PENSTOCK_` and mean nothing are added to `problems`."""
     for name, setting in VARIABLES.items():
         variable = variables.get(name)
-        if variable is not None and not variable.text.isascii() and any("\ud800" <= character <= "\udfff" for character in variable.text):
+        if variable is not None and not is_text(variable.text):
             problems.append(Problem(variable.origin, "expected text in UTF-8"))
         elif variable is not None:
             yield Assignment(setting.path, value_of(variable.text, setting.annotation), variable.origin)
     for name, variable in variables.items():
         if name.startswith(PREFIX) and name not in VARIABLES and name != CONFIG_VARIABLE:
             problems.append(Problem(variable.origin, f"no such variable.{_hint(name)}"))
+
+
+def is_text(text: str) -> bool:
+    """Whether a variable's bytes were UTF-8: those that were not come as surrogates."""
+    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _hint(name: str) -> str:

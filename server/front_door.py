@@ -2,23 +2,47 @@
 
 A Host that is not ours is refused, so that a page in the user's browser cannot reach a loopback server through a name of its own, and a tunnel does
 not open a server that asks for no key. In mode `open` no key is asked for and none is passed on. In mode `forward` the caller's key is its own
-upstream key: it is used for this request, and neither stored nor logged.
+upstream key: it is used for this request, and neither stored nor logged. In mode `keys` it is one of this gateway's: only its SHA-256 is compared, in
+full and with every key's, so that neither the time nor a prefix says anything; no upstream gets it.
 """
 
+import hashlib
 import ipaddress
 import re
+from collections.abc import Set
+from hmac import compare_digest
 from urllib.parse import urlsplit
 
+import msgspec
 from werkzeug.datastructures import Headers
 
 from pipeline.credential import GATEWAY_TOKENS
 from pipeline.errors import AuthenticationError, PermissionDenied, RequestError
-from server.settings import Settings
+from server.keys import SHAPE
+from server.settings import GatewayKey, Settings
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 MAX_KEY_CHARS = 4096
 _HOST = re.compile(r"(?P<name>[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::(?P<port>\d{1,5}))?\Z", re.ASCII)
 _KEY = re.compile(r"[\x21-\x7e]+\Z")
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """Who sent a request: `name` is the key's in mode `keys`, `upstream_key` the caller's own in mode `forward`; `models` None means every model."""
+
+    name: str | None = None
+    upstream_key: str | None = None
+    models: tuple[str, ...] | None = None
+
+    def __repr__(self) -> str:
+        return f"Caller(name={self.name!r})"
+
+    def check_model(self, model_id: str, names: Set[str]) -> None:
+        """Raise PermissionDenied unless the caller may use the model that was asked for as `model_id` and is also known by `names`."""
+        if self.models is None or not names.isdisjoint(self.models):
+            return
+        message = f"This key may not use the model {model_id[:100]!r}. GET /v1/models lists what it may use."
+        raise PermissionDenied(message, code="model_not_allowed", param="model")
 
 
 class FrontDoor:
@@ -27,6 +51,7 @@ class FrontDoor:
     def __init__(self, settings: Settings) -> None:
         self.mode = settings.auth.mode
         self._allowed = _allowed_hosts(settings)
+        self._keys = [(bytes.fromhex(key.hash.removeprefix("sha256:")), key) for key in settings.auth.keys]
 
     def check_host(self, headers: Headers) -> None:
         """Raise for a Host that is malformed, missing, given twice, or not ours."""
@@ -43,18 +68,29 @@ class FrontDoor:
             message = "This server does not answer under this host name. Add it to server.allowed_hosts, or set server.public_url."
         raise PermissionDenied(message, code="host_not_allowed")
 
-    def key_of(self, headers: Headers) -> str | None:
-        """The caller's upstream key in mode `forward`, None in mode `open`; raises AuthenticationError."""
+    def admit(self, headers: Headers) -> Caller:
+        """The caller, by the key that mode `forward` or `keys` asks for; raises AuthenticationError."""
         if self.mode == "open":
-            return None
+            return Caller()
         key = _given_key(headers)
+        what = "a key of this server" if self.mode == "keys" else "your own upstream key"
         if not key:
-            raise AuthenticationError("No API key was given. Send your own upstream key as `Authorization: Bearer …`.")
+            raise AuthenticationError(f"No API key was given. Send {what} as `Authorization: Bearer …`.")
         if len(key) > MAX_KEY_CHARS or not _KEY.match(key):
             raise AuthenticationError("The API key is malformed.")
+        if self.mode == "keys":
+            found = self._holder(key)
+            return Caller(name=found.name, models=found.models)
         if key.startswith(GATEWAY_TOKENS):
             raise AuthenticationError("This is a gateway's key. This server takes your own upstream key.")
-        return key
+        return Caller(upstream_key=key)
+
+    def _holder(self, key: str) -> GatewayKey:
+        digest = hashlib.sha256(key.encode()).digest()
+        matching = [holder for kept, holder in self._keys if compare_digest(kept, digest)]  # all are compared, whichever fits
+        if not matching or not SHAPE.fullmatch(key):
+            raise AuthenticationError("This API key is not known here.")
+        return matching[0]
 
 
 def _given_key(headers: Headers) -> str:

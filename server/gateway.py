@@ -12,7 +12,7 @@ from pipeline.errors import BodyTimeout, BodyTooLarge, UnsupportedMedia
 from pipeline.upstream.base import Upstream
 from server.access_log import RECORD, Record
 from server.answering import Answering
-from server.front_door import FrontDoor
+from server.front_door import Caller, FrontDoor
 from server.lifecycle import Lifecycle
 from server.routing import Routing
 from server.settings import Settings
@@ -30,6 +30,12 @@ class Gateway:
         self.door = FrontDoor(settings)
         self.routing = Routing(settings, upstreams)
         self.answering = Answering(settings, self.routing, lifecycle)
+
+    def admit(self) -> Caller:
+        """Who sent the request in work, by name in its log record; raises AuthenticationError."""
+        caller = self.door.admit(request.headers)
+        record().key = caller.name or ""
+        return caller
 
     async def body(self) -> bytes:
         """The body of the request in work, in time and within its size; raises PenstockError."""

@@ -1,6 +1,7 @@
 """Which upstream serves which model id."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import NamedTuple
 
 from pipeline.errors import ModelNotFound
@@ -12,11 +13,15 @@ ANY = "*"
 
 
 class Destination(NamedTuple):
-    """Where one request goes: the upstream, its own id of the model, and what is known of the model."""
+    """Where one request goes: the upstream, its own id of the model, and what is known of the model.
+
+    `names` are the ids under which clients get exactly this: a caller who may use one of them may use it.
+    """
 
     upstream: Upstream
     model_id: str
     model: Model
+    names: frozenset[str]
 
 
 class Routing:
@@ -37,10 +42,22 @@ class Routing:
             target_id = wanted if target.model == ANY else target.model
             model = upstream.find_model(target_id)
             if model is not None:
-                return Destination(upstream, target_id, model)
+                return Destination(upstream, target_id, model, self._names(model_id, wanted, model))
         near = nearest_models(model_id)
         hint = f" Did you mean {' or '.join(near)}?" if near else " GET /v1/models lists what is served."
         raise ModelNotFound(f"The model {model_id[:100]!r} is not served here.{hint}", param="model")
+
+    def _names(self, model_id: str, wanted: str, model: Model) -> frozenset[str]:
+        if wanted in self._routes or model.id in self._routes or model.id in self._aliases:
+            # an upstream's own id of the model may have a route or an alias of its own, to somewhere else
+            return frozenset({model_id, wanted})
+        return frozenset({model_id, wanted, model.id})
+
+    def models_of(self, names: Iterable[str]) -> Iterator[Model]:
+        """The models of these ids that are served, under these ids."""
+        for name in names:
+            with suppress(ModelNotFound):
+                yield _with_id(self.find(name).model, name)
 
     def models(self) -> Iterator[Model]:
         """Every model that has a route, under the id that clients use."""

@@ -14,7 +14,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 import trio
@@ -32,7 +32,7 @@ from server.exits import FAULT, GOOD
 from server.lifecycle import Lifecycle
 from server.listening import CannotListen, hypercorn_config, listen, url_of
 from server.settings import Settings
-from server.upstreams import make_upstreams
+from server.upstreams import open_upstreams
 
 log = logging.getLogger("penstock")
 
@@ -70,13 +70,14 @@ async def serve(
     """Serve on a listening socket until `lifecycle.stopping` is set, by a signal or by the caller, and the drain is over."""
     lifecycle = lifecycle or Lifecycle(settings.server.max_concurrency)
     config = hypercorn_config(settings)
-    app = ASGIWrapper(create_app(settings, make_upstreams(settings) if upstreams is None else upstreams, lifecycle))
     state: LifespanState = {}
     context = WorkerContext(None)
     connections = Connections()
-    async with trio.open_nursery() as nursery:
+    async with AsyncExitStack() as stack, trio.open_nursery() as nursery:
         if signals:
             await nursery.start(stop_on_signals, lifecycle, nursery.cancel_scope)
+        running = await stack.enter_async_context(open_upstreams(settings)) if upstreams is None else upstreams
+        app = ASGIWrapper(create_app(settings, running, lifecycle))
         async with lifespan(app, config, state), trio.open_nursery() as serving:
             handler = partial(
                 Connection,

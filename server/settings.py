@@ -6,6 +6,9 @@ A top-level field that is a struct is a *fixed section*, whose keys have environ
 
 An upstream is one struct a kind, told apart by its `kind`; a new kind is one struct, added to `Upstream`. Bounds on durations keep out `nan` and
 `inf`. What depends on two values at once is in `server.config_rules`. `Settings()` is the gateway that runs with no file and no variables.
+
+No key is a value of the file: the file says in which variable or file a key is. A field that holds a `Secret` is therefore no setting; loading fills
+it.
 """
 
 from collections.abc import Mapping
@@ -14,6 +17,7 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
+from pipeline.credential import Credential, Kind, Secret
 from pipeline.machine import inventory as machine
 
 DAY_SECONDS = 86_400
@@ -23,6 +27,8 @@ OptionalSeconds: TypeAlias = Annotated[float, Meta(ge=0, le=DAY_SECONDS)]
 Count: TypeAlias = Annotated[int, Meta(ge=1, le=1_000_000)]
 Size: TypeAlias = Annotated[int, Meta(ge=1024, le=1 << 40)]
 Name: TypeAlias = Annotated[str, Meta(min_length=1)]
+Private: TypeAlias = Annotated[str, Meta(extra={"private": True})]
+"""Text that may be a key, or that a key is put into by mistake: no message shows it."""
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -47,16 +53,29 @@ class Server(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     access_log: Annotated[bool, Meta(description="write one line for each request")] = True
 
 
+class GatewayKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One key of mode `keys`, of which only the hash is kept."""
+
+    name: Annotated[Name, Meta(description="who holds the key: a name of its own, which the access log shows")]
+    hash: Annotated[Private, Meta(description="`sha256:` and the SHA-256 of the key, as `penstock keys new NAME` prints it")]
+    models: Annotated[
+        Annotated[tuple[Name, ...], Meta(min_length=1)] | None,
+        Meta(description="the only model ids that the key may use; when not set, every model"),
+    ] = None
+
+
 class Auth(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The front door."""
 
     mode: Annotated[
-        Literal["open", "forward"],
+        Literal["open", "forward", "keys"],
         Meta(
             description="`open`: no key is asked for, on a loopback address only; `forward`: the caller's key is its own upstream key, used for this "
-            "request and never stored. Without `[upstreams]` the default is `open`"
+            "request and never stored; `keys`: the caller's key is one of `keys`, and no upstream gets it. The default is `keys` where there are "
+            "`keys`, else `open` where there are no `[upstreams]`"
         ),
     ] = "forward"
+    keys: Annotated[tuple[GatewayKey, ...], Meta(description="who may come in, in mode `keys`")] = ()
 
 
 class Timeouts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -105,15 +124,108 @@ class Captured(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Recorded answers, embedded in the program: no network and no key."""
 
     is_demo: ClassVar[bool] = True
+    has_own_key: ClassVar[bool] = False
+    takes_callers_key: ClassVar[bool] = False
 
     pace_seconds: Annotated[
         float, Meta(ge=0, le=60, description="how long the demonstration waits between pieces when it streams; 0: full speed")
     ] = 0.02
+    tools: Annotated[ToolPolicy, Meta(description="tool calls that are not as they should be")] = ToolPolicy()
+
+    def credential(self) -> Credential:
+        """None is needed."""
+        return Credential()
+
+
+class KeyedUpstream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which key an upstream gets: the caller's, its own, or none. `api_key` is what loading found at `api_key_env` or `api_key_file`."""
+
+    is_demo: ClassVar[bool] = False
+
+    credential_word: Annotated[
+        Literal["", "caller"],
+        Meta(description="`caller`: the upstream gets the caller's own key, in mode `forward`"),
+    ] = msgspec.field(default="", name="credential")
+    api_key_env: Annotated[Private, Meta(description="name of the environment variable that holds this upstream's own key")] = ""
+    api_key_file: Annotated[
+        Private, Meta(description="file that holds this upstream's own key and that other users cannot read; a newline at its end does not count")
+    ] = ""
+    api_key: Secret | None = None
+
+    @property
+    def has_own_key(self) -> bool:
+        """Whether the operator's key is sent."""
+        return bool(self.api_key_env or self.api_key_file or self.api_key is not None)
+
+    @property
+    def takes_callers_key(self) -> bool:
+        """Whether the caller's key is sent."""
+        return self.credential_word == "caller" and not self.has_own_key
+
+    def credential(self) -> Credential:
+        """Which key this upstream gets; raises ValueError when its own was named and never loaded."""
+        if self.has_own_key:
+            if self.api_key is None:
+                raise ValueError("this upstream's key was not loaded: read settings with load_settings")
+            return Credential(Kind.OWN, self.api_key)
+        return Credential(Kind.CALLER if self.takes_callers_key else Kind.NONE)
+
+
+class Composer(KeyedUpstream, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="composer"):
+    """Cursor's Composer. The callers' own keys are sent, unless an own key is set, which is for one person on this machine alone."""
+
+    base_url: Annotated[str, Meta(description="https URL of the backend; `CURSOR_BACKEND_BASE_URL`. Without it requests are answered with 424")] = ""
+    endpoint: Annotated[
+        str, Meta(description="path or https URL of the chat endpoint; `CURSOR_CHAT_ENDPOINT`. Without it requests are answered with 424")
+    ] = ""
+    api_base: Annotated[Name, Meta(description="https URL of the public API; `CURSOR_API_BASE`")] = "https://api.cursor.com"
+    client_version: Annotated[str, Meta(description="sent as `x-cursor-client-version` if set; `CURSOR_CLIENT_VERSION`")] = ""
+    headers: Annotated[Mapping[str, Private], Meta(description='further headers, sent to the endpoint as they are: `name = "value"`')] = {}
     context_window: Annotated[int, Meta(ge=1, le=100_000_000, description="tokens that the model can read, as `/v1/models` reports them")] = 200_000
     tools: Annotated[ToolPolicy, Meta(description="tool calls that are not as they should be")] = ToolPolicy()
 
+    @property
+    def takes_callers_key(self) -> bool:
+        """Whether the caller's key is sent: so it is unless there is an own one."""
+        return not self.has_own_key
 
-Upstream: TypeAlias = Captured
+    def __repr__(self) -> str:
+        shown = {name: getattr(self, name) for name in self.__struct_fields__} | {"headers": dict.fromkeys(self.headers, Secret(""))}
+        return f"Composer({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+
+
+class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a server that speaks Chat Completions takes and sends."""
+
+    images: Annotated[bool, Meta(description="whether it takes images")] = True
+    reasoning_field: Annotated[
+        Literal["reasoning_content", "reasoning", ""], Meta(description="the field of its answers that holds the model's reasoning; empty: none")
+    ] = "reasoning_content"
+    token_limit_field: Annotated[
+        Literal["max_tokens", "max_completion_tokens"], Meta(description="the field of its requests that limits the answer's length")
+    ] = "max_tokens"
+    reasoning_effort: Annotated[bool, Meta(description="whether it takes `reasoning_effort`")] = True
+    pass_fields: Annotated[
+        Literal["all"] | tuple[Name, ...],
+        Meta(description="fields of the client's body that are passed on although nothing here reads them; `all`: every one"),
+    ] = "all"
+
+
+class OpenAIChat(KeyedUpstream, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="openai-chat"):
+    """Any server that speaks Chat Completions. With no key set it gets no Authorization, as a local server wants it."""
+
+    base_url: Annotated[
+        Name, Meta(description="https URL, or http URL of a server that gets no key or is on this machine; with its `/v1` if it has one")
+    ]
+    context_window: Annotated[
+        Annotated[int, Meta(ge=1, le=100_000_000)] | None,
+        Meta(description="tokens that its models can read, as `/v1/models` reports them; when not set, nothing is reported"),
+    ] = None
+    tools: Annotated[ToolPolicy, Meta(description="tool calls that are not as they should be")] = ToolPolicy()
+    profile: Annotated[Profile, Meta(description="what it takes and sends")] = Profile()
+
+
+Upstream: TypeAlias = Captured | Composer | OpenAIChat
 """One upstream of any kind: a union of the structs above, told apart by `kind`."""
 
 
@@ -135,9 +247,14 @@ def embedded_upstreams() -> dict[str, Upstream]:
     return {"captured": Captured()}
 
 
+def route_to(upstream: str) -> Route:
+    """A route that sends a model id, unchanged, to one upstream."""
+    return Route(targets=(Target(upstream=upstream, model="*"),))
+
+
 def route_everything_to(upstream: str) -> dict[str, Route]:
     """Routes that send every model id, unchanged, to one upstream."""
-    return {"*": Route(targets=(Target(upstream=upstream, model="*"),))}
+    return {"*": route_to(upstream)}
 
 
 def embedded_routes() -> dict[str, Route]:

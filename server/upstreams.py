@@ -1,13 +1,70 @@
-"""The upstreams of the settings as running objects; each kind is one row."""
+"""The upstreams of the settings as running objects; each kind is one row.
 
-from collections.abc import Mapping
+The modules that speak to a network are imported when a setting asks for them, so that the embedded demo starts without an HTTP client.
+"""
 
-from pipeline.upstream.captured import CapturedUpstream
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
 
+import msgspec
+
+from pipeline.clocks import Timeouts
 from pipeline.upstream.base import Upstream
-from server.settings import Settings
+from pipeline.upstream.captured import CapturedUpstream
+from server import settings as tables
+
+if TYPE_CHECKING:
+    from pipeline.upstream.http import Client
 
 
-def make_upstreams(settings: Settings) -> Mapping[str, Upstream]:
-    """One object for each table `[upstreams.<name>]`."""
-    return {name: CapturedUpstream(name=name, pace_seconds=table.pace_seconds) for name, table in settings.upstreams.items()}
+@asynccontextmanager
+async def open_upstreams(settings: tables.Settings) -> AsyncGenerator[Mapping[str, Upstream], None]:
+    """One object for each table `[upstreams.<name>]`; those that speak HTTP share one client, which is closed at the end."""
+    async with AsyncExitStack() as stack:
+        client: Client | None = None
+        upstreams: dict[str, Upstream] = {}
+        for name, table in settings.upstreams.items():
+            if isinstance(table, tables.Captured):
+                upstreams[name] = CapturedUpstream(name=name, pace_seconds=table.pace_seconds)
+                continue
+            if client is None:
+                from pipeline.upstream.http import open_client
+
+                client = await stack.enter_async_context(open_client(timeouts_of(settings)))
+            upstreams[name] = MAKERS[type(table)](name, table, client)
+        yield upstreams
+
+
+def timeouts_of(settings: tables.Settings) -> Timeouts:
+    """The clocks in the pipeline's words."""
+    return msgspec.convert(msgspec.to_builtins(settings.timeouts), Timeouts)
+
+
+def _composer(name: str, table: tables.Upstream, client: "Client") -> Upstream:
+    from pipeline.upstream.composer import ComposerConfig, ComposerUpstream
+
+    assert isinstance(table, tables.Composer)
+    config = ComposerConfig(
+        base_url=table.base_url,
+        endpoint=table.endpoint,
+        api_base=table.api_base,
+        client_version=table.client_version,
+        headers=table.headers,
+        credential=table.credential(),
+        context_window=table.context_window,
+    )
+    return ComposerUpstream(name, config, client)
+
+
+def _openai_chat(name: str, table: tables.Upstream, client: "Client") -> Upstream:
+    from pipeline.prompt.chat_body import ChatProfile
+    from pipeline.upstream.openai_chat import OpenAIChatConfig, OpenAIChatUpstream
+
+    assert isinstance(table, tables.OpenAIChat)
+    profile = msgspec.convert(msgspec.to_builtins(table.profile), ChatProfile)
+    return OpenAIChatUpstream(name, OpenAIChatConfig(table.base_url, table.credential(), profile), client)
+
+
+MAKERS: Mapping[type, Callable[[str, tables.Upstream, "Client"], Upstream]] = {tables.Composer: _composer, tables.OpenAIChat: _openai_chat}
+"""How each kind that speaks HTTP is made."""

@@ -1,17 +1,16 @@
 """The one httpx client of the project, and its faults in our words.
 
-Theory of operation: `open_client` makes the client that every upstream of a process shares. It speaks HTTP/1.1, since httpx does not tell an HTTP/2
-upstream that a stream was cancelled, and the upstream would go on generating. Its pool has no limit on connections, since httpcore loses a slot for
-good when a waiting request is cancelled (https://github.com/encode/httpcore/issues/1093): whoever limits requests does it before they come here. Few
-idle connections are kept, since the pool walks all of them for every request. Redirects are not followed: a key must not travel to another host.
-No cookie is kept: one caller's would travel with the next one's request. Proxies and certificates come from the environment, as httpx reads it.
+Theory of operation: `open_client` makes the client that every upstream of a process shares, over our own transport. It speaks HTTP/1.1, since httpx
+does not tell an HTTP/2 upstream that a stream was cancelled, and the upstream would go on generating. Redirects are not followed: a key must not
+travel to another host. No cookie is kept: one caller's would travel with the next one's request. Proxies and certificates come from the environment,
+as the transport reads it.
 
 `opened` sends one request and closes its answer, whatever happens; `pieces` reads the body as it comes, one piece for each read. An empty piece is
 the transport's word for silence; httpx's own `aiter_raw` would drop it. Nothing is inflated: `content_coding` lets a caller refuse what would have
 to be.
 
-httpx times only the connection and the writing; how long an answer may be silent or last is for `pipeline.clocks`. `told_faults` turns what httpx
-raises into the errors of `pipeline.errors`, without the library's own text.
+The transport times only the connection and the writing; how long an answer may be silent or last is for `pipeline.clocks`. `told_faults` turns
+what httpx raises into the errors of `pipeline.errors`, without the library's own text.
 """
 
 import ssl
@@ -25,10 +24,9 @@ import httpx
 import pipeline
 from pipeline.clocks import CLOSE_SECONDS, Timeouts
 from pipeline.errors import StreamCut, UpstreamTimeout, UpstreamUnavailable, UpstreamUnusable
+from pipeline.upstream.transport import Transport
 
 USER_AGENT = f"penstock/{pipeline.__version__}"
-IDLE_CONNECTIONS = 20
-IDLE_SECONDS = 30.0
 
 # The names under which the other modules know httpx's types; they do not import it themselves.
 Client = httpx.AsyncClient
@@ -47,21 +45,21 @@ _FAULTS = (
 )
 
 
-def open_client(timeouts: Timeouts | None = None) -> httpx.AsyncClient:
+def open_client(timeouts: Timeouts | None = None, *, transport: httpx.AsyncBaseTransport | None = None) -> Client:
     """A client, not yet connected to anything; whoever opens it closes it.
 
     Args:
         timeouts: `connect_seconds` and `write_stall_seconds` are carried out here.
+        transport: one that takes the place of ours, for tests; its limits and clocks are its own.
     """
     timeouts = timeouts or Timeouts()
     return httpx.AsyncClient(
+        transport=transport or Transport(connect_seconds=timeouts.connect_seconds, write_seconds=timeouts.write_stall_seconds),
         headers={"User-Agent": USER_AGENT},
-        http1=True,
-        http2=False,
         follow_redirects=False,
-        limits=httpx.Limits(max_connections=None, max_keepalive_connections=IDLE_CONNECTIONS, keepalive_expiry=IDLE_SECONDS),
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-        timeout=httpx.Timeout(None, connect=timeouts.connect_seconds, write=timeouts.write_stall_seconds),
+        timeout=None,
+        trust_env=False,
     )
 
 

@@ -1,6 +1,6 @@
 """`/cursor`: the paths that the Cursor IDE, and gateways before this one, are pointed at."""
 
-from quart import Blueprint, Response, request
+from quart import Blueprint, Response
 
 from pipeline.parse.cursor import parse_cursor
 from server.gateway import Gateway, record
@@ -12,8 +12,8 @@ def blueprint(gateway: Gateway) -> Blueprint:
     routes = Blueprint("cursor", __name__, url_prefix="/cursor")
 
     async def chat_completions() -> Response:
-        key = gateway.door.key_of(request.headers)
-        return await gateway.answering.answer(parse_cursor(await gateway.body()), key, record())
+        caller = gateway.admit()
+        return await gateway.answering.answer(parse_cursor(await gateway.body()), caller, record())
 
     for path, name in (("/chat/completions", "chat"), ("/v1/chat/completions", "chat_v1")):
         routes.add_url_rule(path, name, chat_completions, methods=["POST"])

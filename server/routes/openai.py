@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 import msgspec
-from quart import Blueprint, Response, request
+from quart import Blueprint, Response
 
 from pipeline.models import Model
 from pipeline.parse.chat import parse_chat
@@ -20,8 +20,8 @@ def blueprint(gateway: Gateway) -> Blueprint:
 
     @routes.post("/chat/completions")
     async def chat_completions() -> Response:
-        key = gateway.door.key_of(request.headers)
-        return await gateway.answering.answer(parse_chat(await gateway.body()), key, record())
+        caller = gateway.admit()
+        return await gateway.answering.answer(parse_chat(await gateway.body()), caller, record())
 
     add_models(routes, gateway, name="models")
     return routes
@@ -31,13 +31,15 @@ def add_models(routes: Blueprint, gateway: Gateway, *, name: str, prefix: str = 
     """`GET …/models` and `GET …/models/{id}`, where an id may hold slashes."""
 
     async def models() -> Response:
-        gateway.door.key_of(request.headers)
-        return _json({"object": "list", "data": [model_card(model) for model in gateway.routing.models()]})
+        caller = gateway.admit()
+        found = gateway.routing.models() if caller.models is None else gateway.routing.models_of(caller.models)
+        return _json({"object": "list", "data": [model_card(model) for model in found]})
 
     async def model(model_id: str) -> Response:
-        gateway.door.key_of(request.headers)
-        found = gateway.routing.find(model_id).model
-        return _json(model_card(found) | {"id": model_id})
+        caller = gateway.admit()
+        found = gateway.routing.find(model_id)
+        caller.check_model(model_id, found.names)
+        return _json(model_card(found.model) | {"id": model_id})
 
     routes.add_url_rule(f"{prefix}/models", f"{name}_list", models, methods=["GET"])
     routes.add_url_rule(f"{prefix}/models/<path:model_id>", f"{name}_one", model, methods=["GET"])

@@ -24,9 +24,9 @@ def blueprint(gateway: Gateway) -> Blueprint:
 
     @routes.post("/chat/completions")
     async def chat_completions() -> Response:
-        key = gateway.door.key_of(request.headers)
+        caller = gateway.admit()
         parsed = parse_chat(await gateway.body(), agent=True)
-        return await gateway.answering.answer(with_conversation(parsed, request.headers), key, record())
+        return await gateway.answering.answer(with_conversation(parsed, request.headers), caller, record())
 
     add_models(routes, gateway, name="opencode_models")
     return routes

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 def empty_place(tmp_path, monkeypatch):
     """A working directory and a home without settings, and an environment without ours."""
     for name in os.environ:
-        if name.startswith("PENSTOCK_") or name == "PORT":
+        if name.startswith(("PENSTOCK_", "CURSOR_", "OPENAI_")) or name == "PORT":
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
@@ -188,6 +188,7 @@ class TestBench:
     def checkout(self, tmp_path, monkeypatch):
         """A checkout whose benchmarks write down their words and end with the status in the first."""
         (tmp_path / "benchmarks").mkdir()
+        (tmp_path / "benchmarks" / "__init__.py").touch()  # else an installed package of this name would come first
         (tmp_path / "pyproject.toml").touch()
         program = "import os, pathlib, sys\npathlib.Path('words').write_text(' '.join(sys.argv[1:]))\n"
         program += "status = int(sys.argv[1])\nos.kill(os.getpid(), -status) if status < 0 else sys.exit(status)\n"

@@ -3,6 +3,7 @@
 import json
 import signal
 import socket
+import subprocess
 import time
 
 import httpx
@@ -25,22 +26,25 @@ def receive_until(connection: socket.socket, mark: bytes) -> bytes:
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_stream_an_idle_connection_and_a_deaf_reader(workers):
     environment = clean_environment(PENSTOCK_SERVER__DRAIN_SECONDS="3", PENSTOCK_SERVER__WORKERS=str(workers))
-    with server_process(environment=environment) as server:
-        with socket.create_connection(("127.0.0.1", server.port), 5) as busy, socket.create_connection(("127.0.0.1", server.port), 5) as idle:
-            with socket.create_connection(("127.0.0.1", server.port), 5) as deaf:
-                deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
-                deaf.sendall(REQUEST)
-                idle.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
-                receive_until(idle, b"}")
-                busy.sendall(REQUEST)
-                receive_until(busy, b'"content":"')
-                started = time.monotonic()
-                server.process.send_signal(signal.SIGTERM)
-                rest = receive_until(busy, b"\r\n0\r\n\r\n")
-                assert b"[DONE]" in rest or b"server_shutting_down" in rest
-                assert idle.recv(1024) == b""
-                assert server.process.wait(10) == 0
-                assert time.monotonic() - started < 6
+    with (
+        server_process(environment=environment) as server,
+        socket.create_connection(("127.0.0.1", server.port), 5) as busy,
+        socket.create_connection(("127.0.0.1", server.port), 5) as idle,
+        socket.create_connection(("127.0.0.1", server.port), 5) as deaf,
+    ):
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
+        deaf.sendall(REQUEST)
+        idle.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        receive_until(idle, b"}")
+        busy.sendall(REQUEST)
+        receive_until(busy, b'"content":"')
+        started = time.monotonic()
+        server.process.send_signal(signal.SIGTERM)
+        rest = receive_until(busy, b"\r\n0\r\n\r\n")
+        assert b"[DONE]" in rest or b"server_shutting_down" in rest
+        assert idle.recv(1024) == b""
+        assert server.process.wait(10) == 0
+        assert time.monotonic() - started < 6
 
 
 def test_a_second_signal_stops_at_once():
@@ -64,8 +68,6 @@ def test_with_nothing_to_do_it_stops_at_once():
 
 
 def test_an_address_in_use_is_said_plainly():
-    import subprocess
-
     with server_process() as server:
         second = subprocess.run(
             [PENSTOCK, "serve", "--port", str(server.port)], env=clean_environment(), capture_output=True, text=True, timeout=20, check=False

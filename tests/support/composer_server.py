@@ -79,6 +79,7 @@ class ComposerServer:
         self.origin = f"http://127.0.0.1:{port}"
         self.url = self.origin + ENDPOINT
         self.requests: list[Received] = []
+        self.connections = 0
 
 
 @asynccontextmanager
@@ -95,6 +96,7 @@ async def composer_server(script: Script, others: Mapping[str, Script] | None = 
 
 async def _serve(server: ComposerServer, scripts: Mapping[str, Script], stream: trio.SocketStream) -> None:
     connection = h11.Connection(h11.SERVER)
+    server.connections += 1
     try:
         while True:
             received = await _receive(connection, stream)

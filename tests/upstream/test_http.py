@@ -6,12 +6,16 @@ import pytest
 from pipeline.clocks import Timeouts
 from pipeline.errors import StreamCut, UpstreamError, UpstreamTimeout, UpstreamUnavailable, UpstreamUnusable
 from pipeline.upstream.http import USER_AGENT, open_client, told_faults
+from pipeline.upstream.transport import Transport
 from tests.support.composer_server import Cut, Reply, composer_server
 
 
 async def test_the_client_times_only_the_connection_and_the_writing():
     async with open_client(Timeouts(connect_seconds=3, write_stall_seconds=4)) as client:
-        assert client.timeout == httpx.Timeout(connect=3, write=4, read=None, pool=None)
+        transport = client._transport
+        assert client.timeout == httpx.Timeout(None)
+        assert isinstance(transport, Transport)
+        assert (transport._connect_seconds, transport._write_seconds) == (3, 4)
 
 
 async def test_a_redirect_is_not_followed_and_the_client_says_who_it_is():

@@ -1,0 +1,221 @@
+"""Composer over the network: the backend that the operator configured, asked with the caller's own key.
+
+Theory of operation: `write` makes Composer's message of a request. `stream` exchanges the key for an access token, posts the message to the endpoint
+and gives the events of the answer, one list for each read. A read that completes no event gives no list; an empty piece, which is how the transport
+tells silence, gives an empty one. The end envelope ends the reading, and the connection is closed; what is missing at the end of the body is a fault.
+
+A token that was kept from an earlier request may have been withdrawn since. When the upstream refuses it before it said anything else, the token is
+dropped and the request is sent once more, with a new one.
+
+A conversation that the request names keeps its id: the UUID is derived from the account and that name. Only then is the account asked for.
+
+Invariants: the key goes to the token exchange and the public API, the access token and the operator's own headers go to the endpoint, nothing goes
+anywhere else, and redirects are not followed. Nothing raises while streaming: faults are `Failed`, without the key or the token in their words.
+Left alone: how long an answer may take (`pipeline.clocks`), and retries of anything else.
+"""
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing, suppress
+
+import anyio
+import msgspec
+
+from pipeline.credential import Credential, Secret
+from pipeline.errors import AuthenticationError, PenstockError, ProtocolViolation, UnsupportedParameter, UpstreamError, UpstreamUnusable
+from pipeline.events import Failed, UpstreamEvent
+from pipeline.identity import Identity
+from pipeline.models import MODELS, Model, resolve_composer_model
+from pipeline.prompt.composer import assemble_prompt
+from pipeline.request import ImagePart, Request
+from pipeline.upstream.base import Outgoing
+from pipeline.upstream.composer_account import ComposerAccounts
+from pipeline.upstream.composer_write import FIXED_HEADERS, connect_headers, derived_uuid, write_message
+from pipeline.upstream.http import USER_AGENT, Client, Response, content_coding, opened, pieces, read_bounded
+from pipeline.upstream.redaction import redacted
+from pipeline.upstream.single_flight import Held
+from pipeline.usage.estimate import tokens_of
+from pipeline.wire.composer import ComposerDecoder
+from pipeline.wire.composer_errors import error_from_http
+
+API_BASE = "https://api.cursor.com"
+MAX_ERROR_BYTES = 65_536
+ERROR_BODY_SECONDS = 5.0
+
+# what must be set -> the variable that sets it
+REQUIRED = {"base_url": "CURSOR_BACKEND_BASE_URL", "endpoint": "CURSOR_CHAT_ENDPOINT"}
+
+
+class ComposerConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What one upstream is configured with.
+
+    `endpoint` is a path under `base_url` or an absolute URL; `headers` are sent to the endpoint, except those that make the protocol;
+    `context_window`, in tokens, is that of the models whose own is not known.
+    """
+
+    base_url: str = ""
+    endpoint: str = ""
+    api_base: str = API_BASE
+    client_version: str = ""
+    headers: Mapping[str, str] = {}
+    credential: Credential = Credential()
+    context_window: int | None = None
+
+    @property
+    def url(self) -> str:
+        """Where requests are posted to."""
+        if self.endpoint.lower().startswith(("http://", "https://")):
+            return self.endpoint
+        return f"{self.base_url.rstrip('/')}/{self.endpoint.lstrip('/')}"
+
+    def __repr__(self) -> str:
+        """Without the headers, which may be credentials."""
+        return f"ComposerConfig(base_url={self.base_url!r}, endpoint={self.endpoint!r}, headers={sorted(self.headers)!r})"
+
+
+class ComposerUpstream:
+    """See the module. It exists without its settings too, and then refuses each request. Raises ValueError for a header that cannot be sent."""
+
+    def __init__(self, name: str, config: ComposerConfig, client: Client, *, identity: Identity | None = None) -> None:
+        """`client` is shared and stays open; `identity` makes the ids and is the clock of what is kept."""
+        for header, value in config.headers.items():
+            if not (header + value).isascii() or not (header + value).isprintable():
+                raise ValueError(f"upstreams.{name}.headers: the header {header!r} holds characters that no header may have")
+        self.name = name
+        self.writes_markers = True
+        self._config = config
+        self._client = client
+        self._identity = identity or Identity()
+        self._accounts = ComposerAccounts(client, config.base_url, config.api_base, self._identity.created)
+
+    def models(self) -> Sequence[Model]:
+        """All models that Composer is known to list; the backend itself is not asked."""
+        return [self._with_window(model) for model in MODELS.values()]
+
+    def find_model(self, model_id: str) -> Model | None:
+        """A listed model, under any of its spellings."""
+        resolved = resolve_composer_model(model_id)
+        return None if resolved is None else self._with_window(MODELS[resolved])
+
+    def write(self, request: Request) -> Outgoing:
+        """The request as Composer takes it.
+
+        Raises:
+            UpstreamUnusable: the upstream is not configured; the message names what is missing.
+            UnsupportedParameter: the request holds images.
+        """
+        for setting, variable in REQUIRED.items():
+            if not getattr(self._config, setting):
+                raise UpstreamUnusable(f"The upstream {self.name!r} is not configured: set upstreams.{self.name}.{setting} or {variable}.")
+        if any(isinstance(part, ImagePart) for message in request.messages for part in message.parts):
+            raise UnsupportedParameter("Images are not sent to this upstream.", param="messages")
+        prompt = assemble_prompt(request)
+        return Outgoing(request, write_message(request, prompt, self._identity), prompt)
+
+    async def stream(self, outgoing: Outgoing, key: str | None = None) -> AsyncGenerator[list[UpstreamEvent], None]:
+        """The answer; `key` is the caller's own, which is used where the upstream has none of its own."""
+        try:
+            key = self._config.credential.key(key)
+            body = await self._body(outgoing, key)
+        except PenstockError as error:
+            yield [Failed(error)]
+            return
+        may_repeat = True
+        while True:
+            try:
+                token = None if key is None else await self._accounts.token(key)
+            except PenstockError as error:
+                yield [Failed(error)]
+                return
+            said_nothing, repeats = True, False
+            async with aclosing(self._call(body, token, over_half_window=self._over_half_window(outgoing))) as batches:
+                async for batch in batches:
+                    if said_nothing and key is not None and token is not None and _is_refused(batch):
+                        self._accounts.drop_token(key, token.value)
+                        repeats = token.is_kept and may_repeat
+                        if repeats:
+                            break
+                    said_nothing = said_nothing and not batch
+                    yield _redacted(batch, key, token)
+            if not repeats:
+                return
+            may_repeat = False
+
+    async def _body(self, outgoing: Outgoing, key: str | None) -> bytes:
+        """The message, under the conversation's own id where the request names one; raises AuthenticationError."""
+        conversation = outgoing.request.conversation
+        if conversation is None:
+            return outgoing.body
+        account = "" if key is None else await self._accounts.identity(key)
+        return write_message(outgoing.request, outgoing.prompt, self._identity, conversation_id=derived_uuid(account, conversation))
+
+    async def _call(self, body: bytes, token: Held[Secret] | None, *, over_half_window: bool) -> AsyncGenerator[list[UpstreamEvent], None]:
+        """One call of the endpoint: its events, `Finish` or `Failed` last."""
+        decoder = ComposerDecoder(over_half_window=over_half_window)
+        try:
+            async with opened(self._client, "POST", self._config.url, self._headers(token), body) as response:
+                refusal = await _refusal(response)
+                if refusal is not None:
+                    yield [Failed(refusal)]
+                    return
+                async with aclosing(pieces(response)) as received:
+                    async for piece in received:
+                        events = decoder.feed(piece)
+                        if events or not piece:
+                            yield events
+                        if decoder.finished:
+                            return
+        except UpstreamError as fault:
+            # the connection knows better than the codec why the end is missing
+            yield [*(event for event in decoder.end() if not isinstance(event, Failed)), Failed(fault)]
+            return
+        yield decoder.end()
+
+    def _headers(self, token: Held[Secret] | None) -> dict[str, str]:
+        config = self._config
+        # all names in lower case, so that none is there twice
+        headers = {"user-agent": USER_AGENT}
+        if config.client_version:
+            headers["x-cursor-client-version"] = config.client_version
+        headers |= {name.lower(): value for name, value in config.headers.items() if name.lower() not in FIXED_HEADERS}
+        if token is not None:
+            headers["authorization"] = f"Bearer {token.value.reveal()}"
+        return {**headers, **connect_headers(self._identity)}
+
+    def _over_half_window(self, outgoing: Outgoing) -> bool:
+        model = self.find_model(outgoing.request.model)
+        window = self._config.context_window if model is None else model.context_window
+        return window is not None and tokens_of(len(outgoing.prompt)) * 2 > window
+
+    def _with_window(self, model: Model) -> Model:
+        if model.context_window is not None or self._config.context_window is None:
+            return model
+        return msgspec.structs.replace(model, context_window=self._config.context_window)
+
+
+async def _refusal(response: Response) -> PenstockError | None:
+    """Why there is no stream to read; None when there is one."""
+    status = response.status_code
+    if 300 <= status < 400:
+        return UpstreamUnusable("The configured chat endpoint has moved; redirects are not followed.", code="upstream_endpoint_gone")
+    coding = content_coding(response)
+    if status == 200:
+        return None if coding is None else ProtocolViolation("The upstream compressed its whole answer, which was asked for uncompressed.")
+    body = b""
+    if coding is None:
+        # a status without its words is still an answer
+        with suppress(UpstreamError), anyio.move_on_after(ERROR_BODY_SECONDS):
+            body = await read_bounded(response, MAX_ERROR_BYTES)
+    return error_from_http(status, response.headers, body)
+
+
+def _is_refused(batch: list[UpstreamEvent]) -> bool:
+    """Whether a list says that the token is not accepted, and nothing else."""
+    return len(batch) == 1 and isinstance(batch[0], Failed) and isinstance(batch[0].error, AuthenticationError)
+
+
+def _redacted(batch: list[UpstreamEvent], key: str | None, token: Held[Secret] | None) -> list[UpstreamEvent]:
+    """The list without the key and the token in the words of its error."""
+    if not batch or not isinstance(last := batch[-1], Failed):
+        return batch
+    secrets = [secret for secret in (key, token.value.reveal() if token else None) if secret]
+    return [*batch[:-1], Failed(redacted(last.error, secrets))]

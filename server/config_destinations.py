@@ -1,0 +1,117 @@
+"""The rules of where keys go: which upstream gets whose key, at which addresses; `server.config_rules` lists them.
+
+A key goes to the addresses that the settings name and nowhere else, and never unencrypted over a network. An address with a user and a password in it
+is refused and not shown.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from server.config_access import is_for_this_machine
+from server.config_addresses import is_base_url, is_loopback, is_path, split_url
+from server.problems import Problem, ValuePath, format_path, listed, shown
+from server.settings import Composer, KeyedUpstream, Settings
+
+HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
+
+MASK = "***"
+"""Stands where a credential was left out of what is printed."""
+
+OWN_HEADERS = frozenset(
+    [
+        *("authorization", "connect-protocol-version", "content-encoding", "content-length", "content-type", "host", "transfer-encoding"),
+        *("connection", "keep-alive", "proxy-connection", "te", "trailer", "upgrade"),
+    ]
+)
+"""Headers that belong to the request itself, or that the credential makes."""
+
+
+def one_upstream_gets_the_callers_key(settings: Settings, cwd: Path) -> Iterator[Problem]:
+    """A caller has one key, so it is the key of one upstream; at another one it would be told to a stranger."""
+    names = [format_path(("upstreams", name)) for name, upstream in settings.upstreams.items() if upstream.takes_callers_key]
+    if len(names) > 1:
+        yield Problem(
+            "upstreams",
+            f"only one upstream can get the caller's own key, but {listed(names, 'and')} do; set api_key_env or api_key_file in the others",
+        )
+
+
+def a_key_has_one_source(settings: Settings, cwd: Path) -> Iterator[Problem]:
+    """`credential`, `api_key_env` and `api_key_file` exclude one another."""
+    for name, upstream in settings.upstreams.items():
+        if isinstance(upstream, KeyedUpstream):
+            values = {"credential": upstream.credential_word, "api_key_env": upstream.api_key_env, "api_key_file": upstream.api_key_file}
+            given = [key for key, value in values.items() if value]
+            if len(given) > 1:
+                yield Problem(format_path(("upstreams", name)), f"expected one of {listed(values)}, got {listed(given, 'and')}")
+
+
+def composer_key_is_one_persons(settings: Settings, cwd: Path) -> Iterator[Problem]:
+    """A Composer subscription is one person's: the operator's key serves the operator's own machine."""
+    for name, upstream in settings.upstreams.items():
+        if isinstance(upstream, Composer) and upstream.has_own_key and not is_for_this_machine(settings.server):
+            setting = "api_key_env" if upstream.api_key_env else "api_key_file"
+            message = "a Composer key of the operator's is for this machine alone: a loopback address, and no other name in server.public_url and "
+            message += "server.allowed_hosts. Leave it out, and every caller sends their own key"
+            yield Problem(format_path(("upstreams", name, setting)), message)
+
+
+def addresses_are_addresses(settings: Settings, cwd: Path) -> Iterator[Problem]:
+    """Every address is an http or https URL that paths can be appended to; the chat endpoint may be a path."""
+    for path, text, may_be_path in _addresses(settings):
+        if not text or is_base_url(text) or (may_be_path and is_path(text)):
+            continue
+        parts = split_url(text)
+        if "@" in text and (parts is None or parts.username is not None):
+            yield Problem(format_path(path), "expected a URL without user and password; a key is set with api_key_env or api_key_file")
+        else:
+            expected = "a path that begins with one /, or https://host" if may_be_path else "https://host or http://host"
+            got = "" if {"@", "?"} & set(text) else f", got {shown(text)}"  # what stands there may be a key
+            yield Problem(format_path(path), f"expected {expected}, with a port or a path if needed{got}")
+
+
+def keys_travel_encrypted(settings: Settings, cwd: Path) -> Iterator[Problem]:
+    """Where a key is sent beyond this machine, it is sent over TLS."""
+    for path, text, _ in _addresses(settings):
+        upstream = settings.upstreams[str(path[1])]
+        parts = split_url(text) if is_base_url(text) else None
+        if (
+            (upstream.has_own_key or upstream.takes_callers_key)
+            and parts is not None
+            and parts.scheme == "http"
+            and not is_loopback(parts.hostname or "")
+        ):
+            yield Problem(format_path(path), f"a key would be sent there, in clear over the network; expected https://, got {shown(text)}")
+
+
+def headers_are_headers(settings: Settings, cwd: Path) -> Iterator[Problem]:
+    """What is sent as a header is one, and none that the request has by itself."""
+    for upstream_name, upstream in settings.upstreams.items():
+        if not isinstance(upstream, Composer):
+            continue
+        if upstream.client_version and not HEADER_VALUE.fullmatch(upstream.client_version):
+            yield Problem(format_path(("upstreams", upstream_name, "client_version")), "expected visible ASCII text")
+        seen: dict[str, str] = {}
+        for name, value in upstream.headers.items():
+            path = format_path(("upstreams", upstream_name, "headers", name))
+            if not HEADER_NAME.fullmatch(name):
+                yield Problem(path, "this is not the name of a header")
+            elif name.lower() in OWN_HEADERS:
+                yield Problem(path, "the request has this header by itself")
+            elif seen.setdefault(name.lower(), name) != name:
+                yield Problem(path, f"this is the same header as {seen[name.lower()]}")
+            elif value == MASK:
+                yield Problem(path, f"{MASK} stands for a value that penstock config show does not print; write the value")
+            elif not HEADER_VALUE.fullmatch(value):
+                yield Problem(path, "expected visible ASCII text on one line")
+
+
+def _addresses(settings: Settings) -> Iterator[tuple[ValuePath, str, bool]]:
+    """Each address: its path, its text, and whether it may be the path of a URL."""
+    for name, upstream in settings.upstreams.items():
+        if isinstance(upstream, KeyedUpstream):
+            for key in ("base_url", "endpoint", "api_base"):
+                text: object = getattr(upstream, key, "")
+                yield ("upstreams", name, key), str(text), key == "endpoint"

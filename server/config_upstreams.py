@@ -1,0 +1,97 @@
+"""Upstreams that are made by environment variables: `CURSOR_*` for Composer and `OPENAI_*` for any server that speaks Chat Completions.
+
+The raw tree of the file and the variables come in; tables of upstreams and routes are added to the tree, and where each value is from is returned.
+What the file says stays. An empty variable counts as not set.
+
+- `CURSOR_*` fill what is missing in the file's one upstream of kind `composer`. If the file has none, `CURSOR_BACKEND_BASE_URL` and
+  `CURSOR_CHAT_ENDPOINT` make one, `composer`, and routes to it for the models of Composer that the file does not route.
+- `OPENAI_BASE_URL` makes an upstream `openai`, and with `OPENAI_API_KEY` that key is sent there; every model that is not Composer's goes to it. Other
+  programs read these variables too, so that a file that names upstreams or routes is left alone by them.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from pipeline.models import ALIASES, LISTED
+from server.config_schema import as_table
+from server.environment import Variable, is_text
+from server.problems import Problem, format_path
+from server.settings import route_everything_to, route_to
+
+COMPOSER = "composer"
+OPENAI = "openai"
+
+COMPOSER_VARIABLES = {
+    "CURSOR_BACKEND_BASE_URL": "base_url",
+    "CURSOR_CHAT_ENDPOINT": "endpoint",
+    "CURSOR_API_BASE": "api_base",
+    "CURSOR_CLIENT_VERSION": "client_version",
+}
+COMPOSER_MAKERS = ("CURSOR_BACKEND_BASE_URL", "CURSOR_CHAT_ENDPOINT")
+OPENAI_VARIABLES = {"OPENAI_BASE_URL": "base_url", "OPENAI_API_KEY": "api_key_env"}
+
+COMPOSER_MODELS = tuple(dict.fromkeys((*LISTED.split(), *filter(None, ALIASES))))
+"""The ids that are routed to `composer` when it is not the only upstream. Composer's website lists more, but others serve those too."""
+
+
+def add_upstreams(tree: dict[str, object], variables: Mapping[str, Variable], problems: list[Problem]) -> dict[str, str]:
+    """Add what the variables make to `tree`.
+
+    Returns:
+        For the dotted path of each value that was added, the variable that it is from.
+    """
+    given = {name: variable for name in (*COMPOSER_VARIABLES, *OPENAI_VARIABLES) if (variable := variables.get(name)) is not None}
+    unreadable = [name for name, variable in given.items() if not is_text(variable.text)]
+    problems += (Problem(given[name].origin, "expected text in UTF-8") for name in unreadable)
+    given = {name: variable for name, variable in given.items() if name not in unreadable}
+    by_openai = "upstreams" not in tree and "routes" not in tree and "OPENAI_BASE_URL" in given and bool(given["OPENAI_BASE_URL"].text)
+    return _composer(tree, given, problems, is_alone=not by_openai) | (_openai(tree, given) if by_openai else {})
+
+
+def _composer(tree: dict[str, object], given: Mapping[str, Variable], problems: list[Problem], *, is_alone: bool) -> dict[str, str]:
+    values = {key: given[name] for name, key in COMPOSER_VARIABLES.items() if name in given and given[name].text}
+    upstreams = as_table(tree.get("upstreams", {}))
+    if not values or upstreams is None:
+        return {}
+    own = [name for name, table in upstreams.items() if (as_table(table) or {}).get("kind") == "composer"]
+    if not own:
+        missing = [name for name in COMPOSER_MAKERS if COMPOSER_VARIABLES[name] not in values]
+        if len(missing) == 1:
+            problems.append(
+                Problem(missing[0], "it is not set; it and the other of CURSOR_BACKEND_BASE_URL and CURSOR_CHAT_ENDPOINT make an upstream")
+            )
+        if missing:
+            return {}
+        if COMPOSER in upstreams:
+            message = f"{' and '.join(COMPOSER_MAKERS)} make an upstream of this name and of kind composer; give this one another name, or unset them"
+            problems.append(Problem(format_path(("upstreams", COMPOSER)), message))
+            return {}
+        _route(tree, upstreams, is_alone=is_alone)
+        upstreams[COMPOSER] = {"kind": "composer"}
+        tree["upstreams"] = upstreams
+        own = [COMPOSER]
+    table = as_table(upstreams[own[0]]) or {}
+    missing = [key for key in values if not table.get(key)] if len(own) == 1 else []
+    table |= {key: values[key].text for key in missing}
+    return {format_path(("upstreams", own[0], key)): values[key].origin for key in missing}
+
+
+def _route(tree: dict[str, object], upstreams: Mapping[str, object], *, is_alone: bool) -> None:
+    """Route Composer's models to the upstream that is about to be added; one that stays alone gets every model by default."""
+    if is_alone and not upstreams and "routes" not in tree:
+        return
+    by_default = route_everything_to(next(iter(upstreams))) if len(upstreams) == 1 and "routes" not in tree else {}
+    routes = as_table(tree.setdefault("routes", msgspec.to_builtins(by_default)))
+    if routes is not None:
+        for model in COMPOSER_MODELS:
+            routes.setdefault(model, msgspec.to_builtins(route_to(COMPOSER)))
+
+
+def _openai(tree: dict[str, object], given: Mapping[str, Variable]) -> dict[str, str]:
+    values = {"base_url": given["OPENAI_BASE_URL"].text} | ({"api_key_env": "OPENAI_API_KEY"} if "OPENAI_API_KEY" in given else {})
+    for section, added in (("upstreams", {OPENAI: {"kind": "openai-chat", **values}}), ("routes", msgspec.to_builtins(route_everything_to(OPENAI)))):
+        table = as_table(tree.setdefault(section, {}))
+        if table is not None:
+            table |= added
+    return {format_path(("upstreams", OPENAI, key)): given[name].origin for name, key in OPENAI_VARIABLES.items() if name in given}

@@ -1,0 +1,170 @@
+"""Upstreams by variables: what CURSOR_* and OPENAI_* make, alone, together and beside a file."""
+
+from typing import Any
+
+import pytest
+import tomli_w
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from pipeline.credential import Kind
+from pipeline.models import LISTED
+from server.config import load_settings
+from server.problems import SettingsError
+from server.settings import Captured, Composer, OpenAIChat, Route, Target
+from tests.support.settings_files import load, problems, usual_umask
+
+CURSOR: dict[str, Any] = {"CURSOR_BACKEND_BASE_URL": "https://b.example", "CURSOR_CHAT_ENDPOINT": "/x.Y/Z"}
+OPENAI: dict[str, Any] = {"OPENAI_BASE_URL": "https://o.example/v1", "OPENAI_API_KEY": "sk-4f9a0c77"}
+KIMI = '[upstreams.kimi]\nkind = "openai-chat"\nbase_url = "https://k.example"\n'
+TO_COMPOSER = Route(targets=(Target(upstream="composer", model="*"),))
+TO_OPENAI = Route(targets=(Target(upstream="openai", model="*"),))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def umask():
+    with usual_umask():
+        yield
+
+
+class TestCursor:
+    def test_alone(self, tmp_path):
+        loaded = load(tmp_path, **CURSOR, CURSOR_API_BASE="https://a.example", CURSOR_CLIENT_VERSION="1.2")
+        composer = Composer(base_url="https://b.example", endpoint="/x.Y/Z", api_base="https://a.example", client_version="1.2")
+        assert loaded.settings.upstreams == {"composer": composer}
+        assert loaded.settings.routes == {"*": TO_COMPOSER}
+        assert loaded.settings.auth.mode == "forward"
+        assert loaded.origins["upstreams.composer.endpoint"] == "CURSOR_CHAT_ENDPOINT"
+
+    def test_in_dotenv(self, tmp_path):
+        (tmp_path / ".env").write_text("CURSOR_BACKEND_BASE_URL=https://b.example\nCURSOR_CHAT_ENDPOINT=/x\nCURSOR_CLIENT_VERSION=\n")
+        loaded = load(tmp_path)
+        assert loaded.settings.upstreams == {"composer": Composer(base_url="https://b.example", endpoint="/x")}
+        assert loaded.origins["upstreams.composer.endpoint"] == "CURSOR_CHAT_ENDPOINT in .env"
+
+    def test_beside_a_file(self, tmp_path):
+        routes = load(tmp_path, KIMI, **CURSOR).settings.routes
+        assert routes["*"].targets[0].upstream == "kimi"
+        assert {routes[model] == TO_COMPOSER for model in (*LISTED.split(), "auto")} == {True}
+
+    def test_the_file_s_routes_stay(self, tmp_path):
+        routed = '[routes.default]\ntargets = [{ upstream = "kimi", model = "k" }]\n'
+        routes = load(tmp_path, KIMI + routed, **CURSOR).settings.routes
+        assert routes["default"].targets[0].upstream == "kimi"
+        assert routes["composer-2.5"] == TO_COMPOSER
+        assert "*" not in routes
+
+    def test_they_fill_what_the_file_s_one_composer_lacks(self, tmp_path):
+        file = '[upstreams.mine]\nkind = "composer"\nbase_url = "https://file.example"\nendpoint = ""\n'
+        loaded = load(tmp_path, file, **CURSOR)
+        assert loaded.settings.upstreams == {"mine": Composer(base_url="https://file.example", endpoint="/x.Y/Z")}
+        assert list(loaded.settings.routes) == ["*"]
+        assert loaded.origins["upstreams.mine.endpoint"] == "CURSOR_CHAT_ENDPOINT"
+        assert loaded.origins["upstreams.mine.base_url"] == str(tmp_path / "penstock.toml")
+
+    def test_a_wrong_one_is_named(self, tmp_path):
+        assert problems(tmp_path, **(CURSOR | {"CURSOR_BACKEND_BASE_URL": "b.example"})) == [
+            'upstreams.composer.base_url: expected https://host or http://host, with a port or a path if needed, got "b.example" '
+            "(from CURSOR_BACKEND_BASE_URL)"
+        ]
+        assert problems(tmp_path, **(CURSOR | {"CURSOR_CHAT_ENDPOINT": "/\udcff"}))[0] == "CURSOR_CHAT_ENDPOINT: expected text in UTF-8"
+
+    @pytest.mark.parametrize("missing", CURSOR)
+    def test_half_of_them(self, tmp_path, missing):
+        half = {name: value for name, value in CURSOR.items() if name != missing}
+        for environ in (half, half | {missing: ""}):
+            [said] = problems(tmp_path, **environ)
+            assert said.startswith(f"{missing}: it is not set; ")
+
+    def test_the_name_is_taken(self, tmp_path):
+        [said] = problems(tmp_path, KIMI.replace("kimi", "composer"), **CURSOR)
+        assert said.startswith("upstreams.composer: CURSOR_BACKEND_BASE_URL and CURSOR_CHAT_ENDPOINT make an upstream of this name")
+
+    def test_others_make_nothing(self, tmp_path):
+        environ: dict[str, Any] = dict.fromkeys(CURSOR, "") | {"CURSOR_API_BASE": "https://a.example", "CURSOR_TRACE_ID": "1", "OPENAI_API_KEY": "x"}
+        assert load(tmp_path, **environ).settings.upstreams == {"captured": Captured()}
+
+
+class TestOpenAI:
+    def test_alone(self, tmp_path):
+        loaded = load(tmp_path, **OPENAI)
+        (upstream,) = loaded.settings.upstreams.values()
+        assert isinstance(upstream, OpenAIChat)
+        assert upstream.base_url == "https://o.example/v1"
+        assert upstream.credential().key(None) == "sk-4f9a0c77"
+        assert loaded.settings.routes == {"*": TO_OPENAI}
+        assert loaded.settings.auth.mode == "open"
+        assert "sk-4f9a0c77" not in repr(loaded)
+        assert loaded.origins["upstreams.openai.base_url"] == "OPENAI_BASE_URL"
+
+    def test_without_a_key(self, tmp_path):
+        upstream = load(tmp_path, OPENAI_BASE_URL="http://127.0.0.1:8000/v1").settings.upstreams["openai"]
+        assert upstream.credential().key("callers") is None
+
+    def test_an_empty_key_is_refused(self, tmp_path):
+        assert problems(tmp_path, **(OPENAI | {"OPENAI_API_KEY": ""})) == [
+            "upstreams.openai.api_key_env: OPENAI_API_KEY is empty; leave the setting out if the upstream needs no key (from OPENAI_API_KEY)"
+        ]
+
+    def test_on_loopback_or_with_keys(self, tmp_path):
+        outside: dict[str, Any] = {"PENSTOCK_SERVER__HOST": "0.0.0.0"}
+        for more, mode in (({}, "open"), ({"PENSTOCK_AUTH__MODE": "forward"}, "forward")):
+            [said] = problems(tmp_path, **OPENAI, **outside, **more)
+            assert said.startswith(f'auth.mode: "{mode}" ')
+        keys = f'[[auth.keys]]\nname = "a"\nhash = "sha256:{"1" * 64}"\n'
+        assert load(tmp_path, keys, **OPENAI, **outside).settings.auth.mode == "keys"
+
+    @pytest.mark.parametrize("file", ['[upstreams.demo]\nkind = "captured"\n', '[routes.a]\ntargets = [{ upstream = "captured", model = "a" }]\n'])
+    def test_a_file_that_names_upstreams_or_routes_is_left_alone(self, tmp_path, file):
+        with_them = load(tmp_path, file, **OPENAI).settings
+        assert with_them == load(tmp_path, file).settings
+        assert "openai" not in with_them.upstreams
+
+
+def test_both(tmp_path):
+    settings = load(tmp_path, **CURSOR, **OPENAI).settings
+    assert list(settings.upstreams) == ["composer", "openai"]
+    assert (settings.routes["composer-2.5"], settings.routes["auto"], settings.routes["*"]) == (TO_COMPOSER, TO_COMPOSER, TO_OPENAI)
+    assert "gpt-4o" not in settings.routes
+    assert settings.auth.mode == "forward"
+
+
+@pytest.mark.parametrize(
+    "toml", ["upstreams = 1", "[upstreams]\na = 1", "routes = 1", "[upstreams]\ncomposer = 1", '[upstreams.a]\nkind = ["composer"]']
+)
+def test_a_file_of_another_shape_is_named_and_nothing_raises(tmp_path, toml):
+    for environ in (CURSOR, OPENAI, CURSOR | OPENAI):
+        assert problems(tmp_path, toml, **environ)
+
+
+texts = st.sampled_from(["", "a", "*", "OWN_KEY", "caller", "https://a.example", "http://a.example", "https://u:p@[", "/x", "//x", "\0"]) | st.text(
+    st.characters(exclude_categories=["Cs"]), max_size=8
+)
+upstream_tables = st.fixed_dictionaries(
+    {"kind": st.sampled_from(["composer", "openai-chat", "captured"])},
+    optional=dict.fromkeys(("base_url", "endpoint", "api_base", "client_version", "credential", "api_key_env", "api_key_file"), texts)
+    | {"headers": st.dictionaries(texts, texts, max_size=2)},
+)
+key_tables = st.fixed_dictionaries({"name": texts, "hash": texts}, optional={"models": st.lists(texts, max_size=2)})
+trees = st.fixed_dictionaries(
+    {},
+    optional={
+        "auth": st.fixed_dictionaries({}, optional={"mode": st.sampled_from(["open", "forward", "keys"]), "keys": st.lists(key_tables, max_size=3)}),
+        "upstreams": st.dictionaries(texts, upstream_tables, max_size=3),
+        "aliases": st.dictionaries(texts, texts, max_size=2),
+    },
+)
+
+
+@hypothesis_settings(deadline=None)
+@given(tree=trees, environ=st.dictionaries(st.sampled_from([*CURSOR, *OPENAI, "CURSOR_API_BASE", "OWN_KEY"]), texts))
+def test_any_file_and_any_variables_are_settings_or_problems(tmp_path_factory, tree, environ):
+    cwd = tmp_path_factory.mktemp("any")
+    (cwd / "penstock.toml").write_text(tomli_w.dumps(tree), newline="")
+    try:
+        loaded = load_settings(overrides={}, config=None, environ=environ, cwd=cwd)
+    except SettingsError:
+        return
+    upstreams = loaded.settings.upstreams.values()
+    assert sum(upstream.credential().kind is Kind.CALLER for upstream in upstreams) <= (loaded.settings.auth.mode == "forward")
