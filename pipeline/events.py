@@ -5,7 +5,7 @@ upstream delta is one event and, at the end, one chunk. An empty list means sile
 
 A stream is well formed when it is zero or more deltas, calls, reports and notices, and then exactly one `Finish` or one `Failed`. A tool call is
 `ToolCallStart`, zero or more `ToolCallDelta`, `ToolCallEnd`; calls do not nest, and text may not come inside one. The concatenated `arguments` of a
-call are one valid JSON value exactly when its `ToolCallEnd` came (grammar tools excepted: theirs is raw text).
+call are one valid JSON value exactly when its `ToolCallEnd` came, unless a Notice `invalid_arguments` says that the upstream sent something else.
 
 Errors are events too. They become HTTP only at the edge of the pipeline (`pipeline.flow`).
 """

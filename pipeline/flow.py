@@ -68,6 +68,11 @@ class Exchange:
             price=terms.price,
         )
 
+    @property
+    def ignored(self) -> tuple[str, ...]:
+        """The client's parameters that have no effect on this upstream, by name."""
+        return self._outgoing.ignored
+
     def events(self) -> AsyncGenerator[list[Event], None]:
         """The answer's events. Exactly one `Finish` or `Failed` ends them."""
         terms = self.terms

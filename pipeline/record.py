@@ -1,4 +1,4 @@
-"""`penstock record`: one live answer of Composer as a scrubbed fixture.
+"""`penstock record`: one live answer of an upstream as a scrubbed fixture.
 
 Theory of operation: the words become a `Recording`, `pipeline.recording` carries it out, and what came of it is told on stderr. Every value of a
 header, every `--scrub` text, and the password and query of the URL are secrets. Progress is shown on a terminal only. Exit status: 0 good, 1 a fault
@@ -18,7 +18,7 @@ import anyio
 
 from pipeline.errors import PenstockError
 from pipeline.expectations import SURFACES
-from pipeline.recording import Outcome, Recording, WrongUse, record
+from pipeline.recording import KINDS, Outcome, Recording, WrongUse, record
 from pipeline.scrub import SHORTEST_LITERAL
 from pipeline.upstream.composer_write import FIXED_HEADERS
 
@@ -37,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--header-env", action="append", default=[], metavar="NAME=VARIABLE", help="the same, with the value from an environment variable"
     )
+    parser.add_argument("--upstream", choices=sorted(KINDS), default="composer", help="the kind of upstream that the URL is (default: composer)")
     parser.add_argument("--surface", choices=sorted(SURFACES), default="chat", help="the dialect of the body (default: chat)")
     parser.add_argument("--agent", action="store_true", help="ask for Agent mode also without tools")
     parser.add_argument("--title", default="", help="one line that says what the case shows")
@@ -77,6 +78,7 @@ def read_words(args: argparse.Namespace, environ: Mapping[str, str]) -> Recordin
         out=args.out,
         headers=tuple(headers),
         secrets=secrets,
+        upstream=args.upstream,
         surface=args.surface,
         agent=args.agent,
         title=args.title,

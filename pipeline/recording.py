@@ -1,14 +1,14 @@
-"""A live answer of Composer, kept as a case.
+"""A live answer of an upstream, kept as a case.
 
-Theory of operation: the client's request body is parsed and written as the gateway would, and sent to the URL as Composer's request message. The
-response's bytes are kept as they come, with the time of each read; then `pipeline.scrub` takes the secrets out, and the case is written. The client's
-body and the bytes are all that is kept: neither the URL nor a header is written anywhere.
+Theory of operation: the client's request body is parsed, written as the gateway would write it for this kind of upstream (`KINDS`), and sent to the
+URL. The response's bytes are kept as they come, with the time of each read; then the kind's scrubber takes the secrets out, and the case is written.
+The client's body and the bytes are all that is kept: neither the URL nor a header is written anywhere.
 
-What the upstream does after its first byte is an outcome and not an exception: an answer that is cut off, or whose bytes are no Connect stream, is
+What the upstream does after its first byte is an outcome and not an exception: an answer that is cut off, or whose bytes break its protocol, is
 written all the same, since it is a useful fixture. An HTTP error and an upstream that sends nothing leave nothing to write. An answer that ends with
-Composer's own error message is a complete one.
+the upstream's own error message is a complete one.
 
-Left alone: authentication beyond the headers that are given, and images, which are not sent.
+Left alone: authentication beyond the headers that are given; and for Composer images, which are not sent.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -26,12 +26,16 @@ from pipeline.errors import PenstockError, ProtocolViolation, StreamCut, Upstrea
 from pipeline.events import Failed
 from pipeline.expectations import SURFACES
 from pipeline.identity import Identity
+from pipeline.prompt.chat_body import ChatProfile, write_chat_body
 from pipeline.prompt.composer import assemble_prompt
 from pipeline.request import ImagePart, Request
 from pipeline.scrub import Scrubber, scrub_stream
+from pipeline.scrub_events import scrub_events
 from pipeline.upstream.composer_write import connect_headers, write_message
-from pipeline.wire.composer import ComposerDecoder
+from pipeline.upstream.replayed import KINDS as READERS
 from pipeline.wire.composer_errors import error_from_http
+from pipeline.wire.openai_chat import REQUEST_HEADERS
+from pipeline.wire.openai_errors import OpenAIErrors
 
 if TYPE_CHECKING:
     from httpx import Response
@@ -44,19 +48,32 @@ class WrongUse(Exception):
 
 
 class Recording(msgspec.Struct, frozen=True, kw_only=True):
-    """What to record: `request` is the client's body, `out` the case's folder; `secrets` are texts to scrub and what each is called in the notes."""
+    """What to record: `request` is the client's body, `out` the case's folder; `secrets` are texts to scrub and what each is called in the notes.
+
+    `upstream` is a key of `KINDS`.
+    """
 
     url: str
     request: bytes
     out: Path
     headers: tuple[tuple[str, str], ...] = ()
     secrets: Mapping[str, str] = {}
+    upstream: str = "composer"
     surface: str = "chat"
     agent: bool = False
     title: str = ""
     source: str = f"recorded over the network with penstock record {pipeline.__version__}"
     force: bool = False
     timeouts: Timeouts = Timeouts()
+
+
+class Kind(msgspec.Struct, frozen=True):
+    """What one kind of upstream is sent, and how its answers are scrubbed and its refusals read."""
+
+    body: Callable[[Request], bytes]
+    headers: Callable[[], Mapping[str, str]]
+    scrub: Callable[[Scrubber, bytes, list[int], str], tuple[bytes, list[int]]]
+    refusal: Callable[[int, Mapping[str, str], bytes], PenstockError]
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -80,17 +97,18 @@ async def record(recording: Recording, watch: Watch | None = None) -> Outcome:
     """
     if not recording.force and any((recording.out / name).exists() for name in (STREAM, REQUEST, META)):
         raise WrongUse(f"{recording.out} holds a case already; --force replaces it")
-    meta = Meta("composer", recording.surface, recording.source, datetime.now(UTC).date(), recording.title, recording.agent)
+    kind = KINDS[recording.upstream]
+    meta = Meta(recording.upstream, recording.surface, recording.source, datetime.now(UTC).date(), recording.title, recording.agent)
     try:
         request = SURFACES[recording.surface](Case(recording.out, b"", recording.request, meta))
     except PenstockError as error:
         raise WrongUse(f"the request body cannot be sent: {error.message}") from None
     reads: list[tuple[float, bytes]] = []
-    fault = await _exchange(recording, composer_body(request), reads, watch)
+    fault = await _exchange(recording, kind.body(request), reads, watch)
     if fault is not None and not reads:
         raise fault
     case = _scrubbed(recording, meta, reads)
-    ending = _ending(case.stream)
+    ending = _ending(case)
     write_case(case)
     # what the connection did explains a missing end mark better than the codec can
     return Outcome(case, (fault if isinstance(ending, StreamCut) else None) or ending, not isinstance(ending, StreamCut | ProtocolViolation))
@@ -103,11 +121,24 @@ def composer_body(request: Request) -> bytes:
     return write_message(request, assemble_prompt(request), Identity())
 
 
+def chat_body(request: Request) -> bytes:
+    """A request as a Chat Completions body; nothing that the client sent is left out of it for want of a profile."""
+    return write_chat_body(request, ChatProfile())
+
+
+KINDS = {
+    "composer": Kind(composer_body, lambda: connect_headers(Identity()), scrub_stream, error_from_http),
+    "openai-chat": Kind(chat_body, lambda: REQUEST_HEADERS, scrub_events, OpenAIErrors(callers_key=True).from_http),
+}
+"""`upstream` in meta.toml -> how such an upstream is recorded."""
+
+
 async def _exchange(recording: Recording, body: bytes, reads: list[tuple[float, bytes]], watch: Watch | None) -> UpstreamError | None:
     """Fill `reads`; returns what broke the answer off, raises what came instead of one."""
     from pipeline.upstream.http import open_client, told_faults
 
-    headers = [*recording.headers, *connect_headers(Identity()).items()]
+    kind = KINDS[recording.upstream]
+    headers = [*recording.headers, *kind.headers().items()]
     async with open_client(recording.timeouts) as client:
         with told_faults():
             request = client.build_request("POST", recording.url, content=body, headers=headers)
@@ -119,19 +150,19 @@ async def _exchange(recording: Recording, body: bytes, reads: list[tuple[float, 
         try:
             with told_faults():
                 if response.status_code != 200:
-                    raise await _http_error(response)
+                    raise await _http_error(kind, response)
             return await keep_reads(response.aiter_bytes(), reads, recording.timeouts.idle_seconds, watch)
         finally:
             await response.aclose()
 
 
-async def _http_error(response: "Response") -> PenstockError:
+async def _http_error(kind: Kind, response: "Response") -> PenstockError:
     body = b""
     async for piece in response.aiter_bytes():
         body += piece
         if len(body) > MAX_ERROR_BYTES:
             break
-    return error_from_http(response.status_code, response.headers, body[:MAX_ERROR_BYTES])
+    return kind.refusal(response.status_code, response.headers, body[:MAX_ERROR_BYTES])
 
 
 async def keep_reads(
@@ -164,7 +195,7 @@ async def keep_reads(
 def _scrubbed(recording: Recording, meta: Meta, reads: list[tuple[float, bytes]]) -> Case:
     scrubber = Scrubber(recording.secrets)
     request = scrubber.body(recording.request, REQUEST)
-    stream, sizes = scrub_stream(scrubber, b"".join(data for _, data in reads), [len(data) for _, data in reads], STREAM)
+    stream, sizes = KINDS[recording.upstream].scrub(scrubber, b"".join(data for _, data in reads), [len(data) for _, data in reads], STREAM)
     clean = msgspec.structs.replace(
         meta,
         title=scrubber.text(meta.title, META),
@@ -174,8 +205,8 @@ def _scrubbed(recording: Recording, meta: Meta, reads: list[tuple[float, bytes]]
     return Case(recording.out, stream, request, msgspec.structs.replace(clean, scrubbed=scrubber.notes()))
 
 
-def _ending(stream: bytes) -> PenstockError | None:
+def _ending(case: Case) -> PenstockError | None:
     """What the bytes end with: None for a proper end."""
-    decoder = ComposerDecoder()
-    last = (decoder.feed(stream) + decoder.end())[-1]
+    decoder = READERS[case.meta.upstream].decoder("", None)
+    last = (decoder.feed(case.stream) + decoder.end())[-1]
     return last.error if isinstance(last, Failed) else None

@@ -1,8 +1,8 @@
 """The canonical Request: what every client dialect is parsed into, and what every upstream is written from.
 
 Only what the stages need is here, in one shape. A body's own dialect, spelling and order of fields are gone, except `extra`: the client's fields that
-no stage reads, kept for upstreams that take them unchanged (`pass_fields`). Everything that was dropped, mapped or repaired on the way in is named in
-`notices` and `ignored`, so that an answer can say so.
+no stage reads, kept for upstreams that take them unchanged (`pass_fields`). Everything that was mapped or repaired on the way in is named in `notices`;
+`ignored` names the parameters in `extra` that Composer has nothing for. So an answer can say what became of them.
 """
 
 from enum import StrEnum
@@ -94,11 +94,13 @@ class ToolChoice(msgspec.Struct, frozen=True):
 
 
 class AnswerFormat(msgspec.Struct, frozen=True):
-    """`response_format`: kind is text, json_object or json_schema; the schema and its name only with json_schema."""
+    """`response_format`: kind is text, json_object or json_schema; the schema and what is said of it only with json_schema."""
 
     kind: str = "text"
     schema: dict[str, Json] | None = None
     name: str | None = None
+    description: str | None = None
+    strict: bool | None = None
 
 
 class Options(msgspec.Struct, frozen=True):

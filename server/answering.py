@@ -56,7 +56,7 @@ class Answering:
             record.notices = whole.notices
             response = Response(body, content_type="application/json")
             _name(response, "penstock-notices", [notice.code for notice in whole.notices])
-        _name(response, "penstock-ignored", request.ignored)
+        _name(response, "penstock-ignored", exchange.ignored)
         return response
 
     def _policy(self, upstream: str) -> ToolPolicy:

@@ -6,6 +6,7 @@ that no test uses is an unused snapshot; a plain test says so too, since syrupy 
 
 import itertools
 import random
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,9 +21,9 @@ from pipeline.expectations import FORMS, Replay, http_error
 from pipeline.flow import Terms
 from pipeline.identity import Identity
 from pipeline.machine.answer import AnswerMachine
+from pipeline.machine.plain import PlainMachine
 from pipeline.models import MODELS, resolve_composer_model
-from pipeline.prompt.composer import assemble_prompt
-from pipeline.upstream.replayed import DECODERS
+from pipeline.upstream.replayed import KINDS
 from pipeline.usage.meter import UsageMeter
 from pipeline.wire.connect import HEADER_BYTES
 from tests.support.splits import EVERY_SPLIT_LIMIT, splits
@@ -30,6 +31,7 @@ from tests.support.splits import EVERY_SPLIT_LIMIT, splits
 ROOT = shipped()
 CASES = [load_case(path) for path in find_cases(ROOT)]
 LONG_CASE_EDGES = 4
+FOLDERS = {"composer": "composer", "openai-chat": "openai_chat"}  # the kind of upstream -> where its cases are
 
 
 class CaseFiles(SingleFileSnapshotExtension):
@@ -86,8 +88,10 @@ def test_expectations_are_complete_and_nothing_else(case: Case):
 
 
 def test_there_are_cases_and_they_are_small():
-    assert len(CASES) >= 16
-    assert sum(path.stat().st_size for path in ROOT.rglob("*") if path.is_file()) < 400_000
+    for kind, folder in FOLDERS.items():
+        assert sum(case.meta.upstream == kind for case in CASES) >= 16
+        assert sum(path.stat().st_size for path in (ROOT / folder).rglob("*") if path.is_file()) < 400_000
+    assert set(FOLDERS) == set(KINDS)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -102,21 +106,26 @@ class Feeder:
     def __init__(self, case: Case) -> None:
         self.case = case
         self.request = Replay(case).request()
-        self.prompt = assemble_prompt(self.request)
+        self.kind = KINDS[case.meta.upstream]
+        self.prompt = self.kind.prompt(self.request)
         resolved = resolve_composer_model(self.request.model)
         self.model = MODELS[resolved] if resolved else None
 
     def run(self, pieces: Sequence[bytes]) -> bytes:
         identity, policy = Identity.frozen(), Terms().policy
-        decoder = DECODERS[self.case.meta.upstream](self.prompt, self.model)
+        decoder = self.kind.decoder(self.prompt, self.model)
         meter = UsageMeter(len(self.prompt))
         head = ChatHead(identity.new("chatcmpl-"), identity.created(), self.request.model, include_usage=self.request.include_usage)
         emitter = ChatStream(head, meter.report)
-        machine = AnswerMachine(
-            new_id=lambda: identity.new("call_"),
-            tools=self.request.tools,
-            policy=policy,
-            parallel=self.request.options.parallel_tool_calls,
+        machine = (
+            PlainMachine()
+            if not self.kind.writes_markers
+            else AnswerMachine(
+                new_id=lambda: identity.new("call_"),
+                tools=self.request.tools,
+                policy=policy,
+                parallel=self.request.options.parallel_tool_calls,
+            )
         )
         sent: list[bytes] = []
         batches: list[list[UpstreamEvent]] = [decoder.feed(piece) for piece in pieces]
@@ -131,8 +140,11 @@ class Feeder:
         return b"".join(sent)
 
 
-def frame_edges(stream: bytes) -> list[int]:
-    """The offsets at which envelopes begin."""
+def frame_edges(case: Case) -> list[int]:
+    """The offsets at which envelopes or events begin."""
+    stream = case.stream
+    if case.meta.upstream != "composer":
+        return [0, *(found.end() for found in re.finditer(rb"\n\n", stream) if found.end() < len(stream))]
     edges, at = [], 0
     while at + HEADER_BYTES <= len(stream):
         edges.append(at)
@@ -144,7 +156,7 @@ def frame_edges(stream: bytes) -> list[int]:
 def test_no_cut_changes_the_answer(case: Case):
     feeder = Feeder(case)
     answer = (case.path / EXPECTED / "chat.sse").read_bytes()
-    near = frame_edges(case.stream)
+    near = frame_edges(case)
     if len(case.stream) > EVERY_SPLIT_LIMIT:
         # all edges would be as many cuts as bytes: the first, the last, and some between
         near = [*near[:1], *random.Random(0).sample(near[1:-1], LONG_CASE_EDGES), *near[-1:]]
@@ -154,6 +166,7 @@ def test_no_cut_changes_the_answer(case: Case):
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_a_changed_byte_of_the_answer_would_be_seen(case: Case):
-    """The comparison above cannot pass for want of an answer: a stream that lost its last envelope gives another one."""
-    last = frame_edges(case.stream)[-1]
+    """The comparison above cannot pass for want of an answer: a stream that lost its last envelope, or the event that ends it, gives another one."""
+    edges, ending = frame_edges(case), case.stream.rfind(b'"finish_reason":"')
+    last = edges[-1] if ending < 0 else max(edge for edge in edges if edge < ending)
     assert Feeder(case).run([case.stream[:last]]) != (case.path / EXPECTED / "chat.sse").read_bytes()

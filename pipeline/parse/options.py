@@ -25,15 +25,19 @@ class SchemaBody(msgspec.Struct, frozen=True):
 
     name: str | None = None
     schema: dict[str, Json] | None = None
+    description: str | None = None
+    strict: bool | None = None
 
 
 class FormatBody(msgspec.Struct, frozen=True):
-    """`response_format`; Responses writes name and schema flat."""
+    """`response_format`; Responses writes what is under `json_schema` flat."""
 
     type: str
     json_schema: SchemaBody | None = None
     name: str | None = None
     schema: dict[str, Json] | None = None
+    description: str | None = None
+    strict: bool | None = None
 
 
 class TextBody(msgspec.Struct, frozen=True):
@@ -110,11 +114,11 @@ def _format(body: FormatBody, path: str) -> AnswerFormat:
         return AnswerFormat(body.type)
     if body.type != "json_schema":
         raise RequestError(f"{path}.type must be text, json_object or json_schema.", param=f"{path}.type")
-    nested = body.json_schema or SchemaBody(body.name, body.schema)
+    nested = body.json_schema or SchemaBody(body.name, body.schema, body.description, body.strict)
     if nested.schema is None:
         param = f"{path}.json_schema.schema" if body.json_schema is not None else f"{path}.json_schema"
         raise RequestError(f"{param} is required with type json_schema.", param=param)
-    return AnswerFormat("json_schema", nested.schema, nested.name)
+    return AnswerFormat("json_schema", nested.schema, nested.name, nested.description, nested.strict)
 
 
 def _reasoning(body: OptionFields) -> tuple[str | None, bool]:

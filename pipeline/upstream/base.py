@@ -13,12 +13,14 @@ from pipeline.request import Request
 class Outgoing(msgspec.Struct, frozen=True):
     """A request as the upstream takes it.
 
-    `body` is what is sent; `prompt` is the text that the model reads, for the usage estimate; `request` is what both were written from.
+    `body` is what is sent; `prompt` is the text that the model reads, for the usage estimate; `request` is what both were written from; `ignored`
+    names the client's parameters that have no effect on this upstream.
     """
 
     request: Request
     body: bytes
     prompt: str
+    ignored: tuple[str, ...] = ()
 
 
 class Upstream(Protocol):

@@ -74,7 +74,7 @@ class CapturedUpstream:
         if request.model.startswith(PREFIX):
             self._case(request.model)
         prompt = assemble_prompt(request)
-        return Outgoing(request, write_message(request, prompt, self._identity, conversation_id=request.conversation), prompt)
+        return Outgoing(request, write_message(request, prompt, self._identity, conversation_id=request.conversation), prompt, request.ignored)
 
     async def stream(self, outgoing: Outgoing, key: str | None = None) -> AsyncGenerator[list[UpstreamEvent], None]:
         """The fixture, or the demonstration's answer; `key` is not needed."""

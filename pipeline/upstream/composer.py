@@ -109,7 +109,7 @@ class ComposerUpstream:
         if any(isinstance(part, ImagePart) for message in request.messages for part in message.parts):
             raise UnsupportedParameter("Images are not sent to this upstream.", param="messages")
         prompt = assemble_prompt(request)
-        return Outgoing(request, write_message(request, prompt, self._identity), prompt)
+        return Outgoing(request, write_message(request, prompt, self._identity), prompt, request.ignored)
 
     async def stream(self, outgoing: Outgoing, key: str | None = None) -> AsyncGenerator[list[UpstreamEvent], None]:
         """The answer; `key` is the caller's own, which is used where the upstream has none of its own."""

@@ -38,7 +38,8 @@ _FAULTS = (
     (httpx.TimeoutException, UpstreamTimeout, "The upstream did not take the request in time."),
     (httpx.ConnectError, UpstreamUnavailable, "The upstream cannot be reached."),
     (httpx.ProxyError, UpstreamUnavailable, "The proxy before the upstream refused the connection."),
-    (httpx.UnsupportedProtocol, UpstreamUnusable, "The upstream's address is not an http or https URL."),
+    (httpx.UnsupportedProtocol, UpstreamUnusable, "The upstream's or the proxy's address is not one that can be spoken to."),
+    (httpx.LocalProtocolError, UpstreamUnusable, "The request to the upstream holds what HTTP cannot carry."),
     (httpx.TransportError, StreamCut, "The upstream closed the connection before its answer was complete."),
     (httpx.DecodingError, StreamCut, "The upstream's answer has a content encoding that cannot be decoded."),
     (httpx.InvalidURL, UpstreamUnusable, "The upstream's address is not a URL."),
@@ -55,7 +56,7 @@ def open_client(timeouts: Timeouts | None = None, *, transport: httpx.AsyncBaseT
     timeouts = timeouts or Timeouts()
     return httpx.AsyncClient(
         transport=transport or Transport(connect_seconds=timeouts.connect_seconds, write_seconds=timeouts.write_stall_seconds),
-        headers={"User-Agent": USER_AGENT},
+        headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
         follow_redirects=False,
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         timeout=None,

@@ -12,6 +12,7 @@ did. Left alone: what the events mean.
 import itertools
 import random
 from collections.abc import AsyncGenerator, Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 import anyio
@@ -19,12 +20,15 @@ import msgspec
 
 from pipeline.cases import META, Case, CaseError
 from pipeline.events import UpstreamEvent
+from pipeline.identity import Identity
 from pipeline.models import MODELS, Model, resolve_composer_model
+from pipeline.prompt.chat_body import prompt_text
 from pipeline.prompt.composer import assemble_prompt
 from pipeline.request import Request
 from pipeline.upstream.base import Outgoing
 from pipeline.usage.estimate import tokens_of
 from pipeline.wire.composer import ComposerDecoder
+from pipeline.wire.openai_chat import OpenAIChatDecoder
 
 Read = tuple[float, bytes]
 """Seconds to wait, and the bytes that come then."""
@@ -47,8 +51,20 @@ def _composer(prompt: str, model: Model | None) -> Decoder:
     return ComposerDecoder(over_half_window=window is not None and tokens_of(len(prompt)) * 2 > window)
 
 
-# `upstream` in meta.toml -> the codec of its bytes
-DECODERS: dict[str, Callable[[str, Model | None], Decoder]] = {"composer": _composer}
+def _openai_chat(prompt: str, model: Model | None) -> Decoder:
+    return OpenAIChatDecoder(new_id=partial(Identity.frozen().new, "call_"))
+
+
+class Kind(msgspec.Struct, frozen=True):
+    """How one kind of upstream is read: the codec for a prompt and a model, the prompt that a request becomes, and `Upstream.writes_markers`."""
+
+    decoder: Callable[[str, Model | None], Decoder]
+    prompt: Callable[[Request], str]
+    writes_markers: bool
+
+
+# `upstream` in meta.toml -> how its bytes are read
+KINDS = {"composer": Kind(_composer, assemble_prompt, True), "openai-chat": Kind(_openai_chat, prompt_text, False)}
 
 
 class Split(msgspec.Struct, frozen=True):
@@ -117,14 +133,14 @@ class ReplayedUpstream:
     """
 
     def __init__(self, case: Case, split: Split | None = None, speed: float = 0.0) -> None:
-        if case.meta.upstream not in DECODERS:
-            known = ", ".join(DECODERS)
+        if case.meta.upstream not in KINDS:
+            known = ", ".join(KINDS)
             raise CaseError(f"{case.path / META}: upstream {case.meta.upstream!r} is not one whose bytes can be read: {known}")
-        self._decoder = DECODERS[case.meta.upstream]
+        self._kind = KINDS[case.meta.upstream]
         self._reads = cut_reads(case, split or Split())
         self._speed = speed
         self.name = case.name
-        self.writes_markers = True
+        self.writes_markers = self._kind.writes_markers
 
     def models(self) -> Sequence[Model]:
         """None: a recording answers whatever it is asked."""
@@ -137,11 +153,11 @@ class ReplayedUpstream:
 
     def write(self, request: Request) -> Outgoing:
         """The prompt as the upstream was given it; there is nothing to send."""
-        return Outgoing(request, b"", assemble_prompt(request))
+        return Outgoing(request, b"", self._kind.prompt(request))
 
     async def stream(self, outgoing: Outgoing, key: str | None = None) -> AsyncGenerator[list[UpstreamEvent], None]:
         """The recorded answer."""
-        decoder = self._decoder(outgoing.prompt, self.find_model(outgoing.request.model))
+        decoder = self._kind.decoder(outgoing.prompt, self.find_model(outgoing.request.model))
         for seconds, data in self._reads:
             if self._speed and seconds:
                 await anyio.sleep(seconds / self._speed)

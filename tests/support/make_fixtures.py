@@ -1,4 +1,4 @@
-"""Record the scripted answers as fixtures: `python -m tests.support.make_fixtures [NAME…] [--into DIR] [--force]`.
+"""Record the scripted answers as fixtures: `python -m tests.support.make_fixtures [FOLDER/NAME…] [--into DIR] [--force]`.
 
 Each case is served over a loopback socket and recorded by the real recorder. Cases that exist are left alone unless `--force` says otherwise:
 recorded bytes are not made again when the program changes.
@@ -13,8 +13,10 @@ import trio
 
 from pipeline.cases import META, shipped
 from pipeline.recording import Outcome, Recording, record
+from tests.support import openai_scripts
 from tests.support.composer_scripts import SCRIPTS, encode_body
 from tests.support.composer_server import composer_server
+from tests.support.openai_server import openai_server
 
 SOURCE = "recorded over a loopback socket from a scripted server of ours; the text was {}"
 
@@ -28,23 +30,39 @@ async def make(name: str, out: Path, *, force: bool = False) -> Outcome:
         return await record(recording)
 
 
+async def make_chat(name: str, out: Path, *, force: bool = False) -> Outcome:
+    """The same for a case of the OpenAI server."""
+    scripted = openai_scripts.SCRIPTS[name]
+    async with openai_server(scripted.steps) as server:
+        body, source = encode_body(scripted), SOURCE.format("written by hand")
+        return await record(
+            Recording(url=server.url, upstream="openai-chat", request=body, out=out, title=scripted.title, source=source, force=force)
+        )
+
+
+# the folder of the fixtures -> its scripts, and what records one
+FOLDERS = {"composer": (SCRIPTS, make), "openai_chat": (openai_scripts.SCRIPTS, make_chat)}
+NAMES = [f"{folder}/{name}" for folder, (scripts, _) in FOLDERS.items() for name in scripts]
+
+
 async def make_all(names: Sequence[str], into: Path, *, force: bool) -> None:
-    for name in names:
-        if force or not (into / name / META).exists():
-            outcome = await make(name, into / name, force=force)
-            print(f"{name}: {len(outcome.case.stream)} bytes in {len(outcome.case.meta.reads)} reads")
+    for path in names:
+        folder, _, name = path.partition("/")
+        if force or not (into / path / META).exists():
+            outcome = await FOLDERS[folder][1](name, into / path, force=force)
+            print(f"{path}: {len(outcome.case.stream)} bytes in {len(outcome.case.meta.reads)} reads")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Record the scripted answers as fixtures.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help="default: all")
-    parser.add_argument("--into", type=Path, default=shipped() / "composer")
+    parser.add_argument("names", nargs="*", metavar="FOLDER/NAME", help="default: all")
+    parser.add_argument("--into", type=Path, default=shipped())
     parser.add_argument("--force", action="store_true", help="record again what exists")
     args = parser.parse_args(argv)
-    unknown = [name for name in args.names if name not in SCRIPTS]
+    unknown = [name for name in args.names if name not in NAMES]
     if unknown:
-        sys.exit(f"no script of the name {', '.join(unknown)}; there are {', '.join(SCRIPTS)}")
-    trio.run(lambda: make_all(args.names or list(SCRIPTS), args.into, force=args.force))
+        sys.exit(f"no script of the name {', '.join(unknown)}; there are {', '.join(NAMES)}")
+    trio.run(lambda: make_all(args.names or NAMES, args.into, force=args.force))
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ class ScriptedUpstream:
         return Model(model_id, model_id, "cursor") if model_id != "no-such-model" else None
 
     def write(self, request: Request) -> Outgoing:
-        return Outgoing(request, b"", "".join(message.text for message in request.messages))
+        return Outgoing(request, b"", "".join(message.text for message in request.messages), request.ignored)
 
     async def stream(self, outgoing: Outgoing, key: str | None) -> AsyncGenerator[list[UpstreamEvent], None]:
         self.opened += 1

@@ -1,0 +1,284 @@
+"""Tool-call deltas of Chat Completions as well-formed calls, whatever their indices and ids are worth.
+
+Theory of operation: each `CallDelta` is given to the call that it continues, or opens one; what comes out is start, deltas and end of one call after
+the other, numbered from 0. Servers leave indices out, use one for all calls, count from anywhere, repeat ids or make a new one for each delta, and
+send names late or in pieces. The rules, first one first:
+
+- an id that is known continues its call; a new id opens a call, except at an index whose call has no id yet or is unfinished and gets no name;
+- without an id, the index decides; without both, the last call goes on unless there is a name, which opens one;
+- a call whose arguments are a finished object, or that has another name already, is not continued by a name with arguments: that is a further call.
+
+Events do not nest, so one call is open at a time. What comes behind it, calls and text alike, waits until the open call's arguments are a finished
+JSON object, or the answer's end. A call starts when its name is certain: it is one that the client offers and no beginning of another, or the
+arguments have begun.
+
+Invariants: nothing raises; time is linear. Arguments pass as they came; empty ones become `{}`; those that are no JSON value at the call's end are
+named by a Notice `invalid_arguments` before it. A call that never got a name is dropped with a Notice. Ids are kept; a missing or repeated one is
+made anew.
+"""
+
+import re
+from collections import deque
+from collections.abc import Callable, Collection
+
+import msgspec
+
+from pipeline.events import Notice, RefusalDelta, TextDelta, ThinkingDelta, ToolCallDelta, ToolCallEnd, ToolCallStart, UpstreamEvent
+
+Spoken = TextDelta | ThinkingDelta | RefusalDelta
+
+_STRUCTURE = re.compile(r'["{}\[\]]')
+_IN_STRING = re.compile(r'["\\]')
+
+
+class CallDelta(msgspec.Struct, frozen=True, gc=False):
+    """One entry of `tool_calls`, its fields made texts; empty is absent."""
+
+    index: int | None = None
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+
+
+class ObjectScan:
+    r"""Whether a text that comes in pieces has reached the end of its outermost brackets.
+
+    >>> scan = ObjectScan()
+    >>> [scan.feed(piece) for piece in ('{"a": "}', '\\', '"', '", "b": [1]', '}')]
+    [False, False, False, False, True]
+    """
+
+    def __init__(self) -> None:
+        self.closed = False
+        self._depth = 0
+        self._in_string = False
+        self._escaped = False  # the text so far ends with a backslash inside a string
+
+    def feed(self, text: str) -> bool:
+        """Look at the next piece."""
+        at, size = 0, len(text)
+        if self._escaped and text:
+            at, self._escaped = 1, False
+        while at < size:
+            found = (_IN_STRING if self._in_string else _STRUCTURE).search(text, at)
+            if found is None:
+                break
+            at = found.end()
+            if found[0] == '"':
+                self._in_string = not self._in_string
+            elif found[0] == "\\":
+                self._escaped = at == size
+                at += 1
+            else:
+                self._depth += 1 if found[0] in "{[" else -1
+                self.closed = self.closed or self._depth == 0
+        return self.closed
+
+
+class _Call:
+    """What is known of one call; `number` is its place in the answer once it has started."""
+
+    def __init__(self, index: int | None, call_id: str) -> None:
+        self.index = index
+        self.id = call_id
+        self.name = ""
+        self.next_name = ""  # a name that was repeated when the arguments were finished: the head of a further call, or an echo
+        self.number: int | None = None
+        self.ended = False
+        self.has_arguments = False
+        self.pieces: list[str] = []
+        self.sent = 0
+        self._scan = ObjectScan()
+        self._scanned = 0
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the arguments are an object with its end."""
+        for piece in self.pieces[self._scanned :]:
+            self._scan.feed(piece)
+        self._scanned = len(self.pieces)
+        return self._scan.closed
+
+    def continued_by(self, delta: CallDelta) -> bool:
+        """Whether a delta under this call's id or index is more of it."""
+        if delta.name and self.name and delta.name != self.name and (self.has_arguments or self.number is not None):
+            return False
+        if not delta.arguments.strip() or not self.is_finished:
+            return True
+        return not (delta.name or self.next_name)
+
+    def take(self, delta: CallDelta) -> None:
+        """Add a delta's name and arguments."""
+        if delta.name and delta.name != self.name:
+            self.name += delta.name
+        elif delta.name and self.is_finished:
+            self.next_name = delta.name
+        if delta.arguments:
+            self.pieces.append(delta.arguments)
+            self.has_arguments = self.has_arguments or not delta.arguments.isspace()
+
+
+class ChatCalls:
+    """The calls of one answer. Each method appends the events that are certain now.
+
+    >>> events = []
+    >>> calls = ChatCalls(new_id=lambda: "call_1")
+    >>> calls.add(CallDelta(name="now", arguments="{}"), events)
+    >>> calls.end(events)
+    >>> events
+    [ToolCallStart(index=0, id='call_1', name='now'), ToolCallDelta(index=0, arguments='{}'), ToolCallEnd(index=0)]
+    """
+
+    def __init__(self, *, new_id: Callable[[], str], names: Collection[str] = ()) -> None:
+        """`names` are the tools that the client offers, where that is known."""
+        self.count = 0
+        self._new_id = new_id
+        # a name that begins another one may still be the first piece of that
+        self._certain_names = frozenset(name for name in names if not any(other != name and other.startswith(name) for other in names))
+        self._last: _Call | None = None
+        self._by_id: dict[str, _Call] = {}
+        self._by_index: dict[int, _Call] = {}
+        self._ids: set[str] = set()
+        self._queue: deque[_Call | Spoken] = deque()
+
+    def add(self, delta: CallDelta, events: list[UpstreamEvent]) -> None:
+        """The next entry of `tool_calls`."""
+        call = self._find(delta)
+        if call is None:
+            call = self._open(delta, events)
+        else:
+            self._identify(call, delta)
+        if call.ended:
+            if delta.arguments.strip():
+                events.append(Notice("late_arguments", f"{call.name}: arguments behind their end were dropped"))
+            elif delta.name:
+                call.next_name = delta.name
+            return
+        call.take(delta)
+        self._advance(events)
+
+    def speak(self, event: Spoken, events: list[UpstreamEvent]) -> None:
+        """Text, which may not come inside a call."""
+        if self._queue:
+            self._queue.append(event)
+            self._advance(events)
+        else:
+            events.append(event)
+
+    def end(self, events: list[UpstreamEvent]) -> None:
+        """The answer ends properly: everything that waits comes out."""
+        self._advance(events, final=True)
+
+    def _find(self, delta: CallDelta) -> _Call | None:
+        """The call that a delta continues."""
+        here = None if delta.index is None else self._by_index.get(delta.index)
+        if delta.id:
+            return self._find_by_id(delta, here)
+        if here is not None:
+            return here if here.continued_by(delta) else None
+        last = self._last
+        if last is None:
+            return None
+        if delta.name:  # at an index that is not used yet, or without one
+            return last if delta.index is None and not last.name else None
+        return last if last.continued_by(delta) else None
+
+    def _find_by_id(self, delta: CallDelta, here: _Call | None) -> _Call | None:
+        known = self._by_id.get(delta.id)
+        if known is not None:
+            elsewhere = delta.index is not None and delta.index != known.index and here is None and delta.name
+            return None if elsewhere or not known.continued_by(delta) else known
+        if here is None:
+            return None
+        if not here.id:  # its id comes late
+            return here if here.continued_by(delta) else None
+        return None if delta.name or here.is_finished else here
+
+    def _open(self, delta: CallDelta, events: list[UpstreamEvent]) -> _Call:
+        here = self._by_id.get(delta.id) if delta.id else None if delta.index is None else self._by_index.get(delta.index)
+        if not delta.id and delta.index is None:
+            here = self._last
+        call = _Call(delta.index, delta.id)
+        if not delta.name and here is not None:
+            call.name, here.next_name = here.next_name, ""
+        if delta.id in self._ids:
+            events.append(Notice("duplicate_call_id", "two calls of the answer had the same id; the later one got a new id"))
+            call.id = self._new_id()
+        if delta.id:
+            self._ids.add(call.id)
+            self._by_id[delta.id] = call
+        if delta.index is not None:
+            self._by_index[delta.index] = call
+        self._last = call
+        self._queue.append(call)
+        return call
+
+    def _identify(self, call: _Call, delta: CallDelta) -> None:
+        """Remember what else this call is known by; an id that comes before its start is still its own."""
+        if delta.id and delta.id not in self._by_id:
+            self._by_id[delta.id] = call
+            if not call.id and call.number is None:
+                call.id = delta.id
+                self._ids.add(delta.id)
+        if delta.index is not None:
+            self._by_index.setdefault(delta.index, call)
+        self._last = call
+
+    def _advance(self, events: list[UpstreamEvent], *, final: bool = False) -> None:
+        """Let out what is certain, from the head of the queue."""
+        queue = self._queue
+        while queue:
+            head = queue[0]
+            if not isinstance(head, _Call):
+                events.append(head)
+            elif head.name:
+                if head.number is None and not self._start(head, events, final=final):
+                    return
+                self._send(head, events)
+                if not final and (len(queue) == 1 or not head.is_finished):
+                    return
+                self._end(head, events)
+            elif final:
+                events.append(Notice("nameless_call", "the upstream sent a tool call without a name; it was dropped"))
+            else:
+                return
+            queue.popleft()
+
+    def _start(self, call: _Call, events: list[UpstreamEvent], *, final: bool) -> bool:
+        """Start a call if its name is certain."""
+        if not (final or call.has_arguments or call.name in self._certain_names):
+            return False
+        if not call.id:
+            call.id = self._new_id()
+            self._ids.add(call.id)
+        call.number = self.count
+        self.count += 1
+        events.append(ToolCallStart(call.number, call.id, call.name))
+        return True
+
+    def _send(self, call: _Call, events: list[UpstreamEvent]) -> None:
+        number = call.number or 0
+        events += [ToolCallDelta(number, piece) for piece in call.pieces[call.sent :]]
+        call.sent = len(call.pieces)
+
+    def _end(self, call: _Call, events: list[UpstreamEvent]) -> None:
+        number = call.number or 0
+        call.ended = True
+        if not call.has_arguments:
+            events.append(ToolCallDelta(number, "{}"))
+        elif not is_json("".join(call.pieces)):
+            events.append(Notice("invalid_arguments", f"{call.name}: the arguments are not valid JSON, and were passed on as they are"))
+        events.append(ToolCallEnd(number))
+
+
+def is_json(text: str) -> bool:
+    """Whether a text is one JSON value.
+
+    >>> is_json('{"a": 1}'), is_json('{"a": ')
+    (True, False)
+    """
+    try:
+        msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return False
+    return True

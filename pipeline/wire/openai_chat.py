@@ -1,0 +1,296 @@
+"""The answer of a Chat Completions upstream: bytes to events.
+
+Theory of operation: the first byte says what the body is. `{` or `[` begins a whole completion or an error, which is held to its end, since some
+servers answer so although a stream was asked for; `<` begins a page of HTML, which is no answer; everything else is an event stream. Each `data:` of
+it is one chunk, read leniently: unknown fields, null and missing ones are of no effect. A delta's reasoning comes out before its text, refusal and
+tool calls; `pipeline.wire.openai_calls` makes the calls well formed.
+
+The answer ends with `[DONE]`, or with the body if a finish_reason came before. Only then are the usage, the last one that was told, and `Finish`
+sent, since usage comes behind the finish_reason. A body that ends with neither was cut.
+
+Invariants: nothing raises; the same bytes give the same events however they are cut; after `Finish` or `Failed` nothing more comes. Keep-alives and
+comments give no event. What is passed over or mended is named by a Notice, once each. What is held is at most one unfinished event or one whole
+completion, of `MAX_EVENT_BYTES`, and what a call that is still open keeps back.
+
+Left alone: text that waits behind a call when the stream fails, as the call itself; `reasoning_details`, which repeats `reasoning`.
+"""
+
+from collections.abc import Callable, Collection
+from enum import Enum, auto
+
+from pipeline.errors import PenstockError, ProtocolViolation, StreamCut, UpstreamError, UpstreamUnavailable
+from pipeline.events import Failed, Finish, FinishReason, Notice, RefusalDelta, TextDelta, ThinkingDelta, UpstreamEvent, UsageReport
+from pipeline.request import Json
+from pipeline.wire.composer_error_text import as_list, as_object
+from pipeline.wire.openai_calls import CallDelta, ChatCalls
+from pipeline.wire.openai_chunks import Chunk, ChunkDelta, ChunkFunction, arguments_of, decode_chunk, decode_json, mended, read_usage, text_of
+from pipeline.wire.openai_errors import OpenAIErrors
+from pipeline.wire.sse import MAX_EVENT_BYTES, ServerSentEvent, SseDecoder
+
+REQUEST_HEADERS = {"Content-Type": "application/json", "Accept": "text/event-stream", "Accept-Encoding": "identity"}
+"""The headers of a request for a stream, without the credential."""
+
+FINISH_REASONS = {
+    "stop": FinishReason.STOP,
+    "length": FinishReason.LENGTH,
+    "tool_calls": FinishReason.TOOL_CALLS,
+    "function_call": FinishReason.TOOL_CALLS,
+    "content_filter": FinishReason.CONTENT_FILTER,
+    # Mistral's and Anthropic's words, which some servers keep
+    "model_length": FinishReason.LENGTH,
+    "max_tokens": FinishReason.LENGTH,
+    "end_turn": FinishReason.STOP,
+    "stop_sequence": FinishReason.STOP,
+    "tool_use": FinishReason.TOOL_CALLS,
+}
+"""An upstream's word -> what it means; any other word is `stop` with a Notice."""
+
+# Words for an answer that was broken off (OpenRouter, DeepSeek): passing it on as finished would be a lie.
+FAILURES: dict[str, tuple[type[UpstreamError], str]] = {
+    "error": (UpstreamError, "The upstream broke the answer off with an error."),
+    "insufficient_system_resource": (UpstreamUnavailable, "The upstream broke the answer off for want of resources."),
+}
+
+_DONE = b"[DONE]"
+_BOM = b"\xef\xbb\xbf"
+_BLANK = b" \t\r\n"
+
+
+class State(Enum):
+    """What the body is."""
+
+    START = auto()
+    STREAM = auto()
+    WHOLE = auto()
+    OVER = auto()
+
+
+# state -> what may come next there
+TRANSITIONS = {
+    State.START: {"blank": State.START, "{ or [": State.WHOLE, "<": State.OVER, "other": State.STREAM, "end": State.OVER},
+    State.STREAM: {"event": State.STREAM, "[DONE]": State.OVER, "error": State.OVER, "end": State.OVER},
+    State.WHOLE: {"bytes": State.WHOLE, "too long": State.OVER, "end": State.OVER},
+    State.OVER: {"anything": State.OVER},
+}
+
+
+class OpenAIChatDecoder:
+    r"""Feed a body, get events; splits may fall anywhere.
+
+    >>> decoder = OpenAIChatDecoder(new_id=lambda: "call_1")
+    >>> decoder.feed(b'data: {"choices": [{"delta": {"content": "Hi"}}]}\n\ndata: {"choices": [{"finish_reason": "stop"}]}\n\n')
+    [TextDelta(text='Hi')]
+    >>> decoder.end()
+    [Finish(reason=<FinishReason.STOP: 'stop'>, raw='stop')]
+    """
+
+    def __init__(
+        self,
+        *,
+        new_id: Callable[[], str],
+        tools: Collection[str] = (),
+        reasoning_field: str = "reasoning_content",
+        errors: OpenAIErrors | None = None,
+        max_event_bytes: int = MAX_EVENT_BYTES,
+    ) -> None:
+        """`tools` are the names that the client offers; of two fields with reasoning in one delta, `reasoning_field` counts."""
+        self.state = State.START
+        self._errors = errors or OpenAIErrors()
+        self._reasoning_first = reasoning_field == "reasoning"
+        self._max_event_bytes = max_event_bytes
+        self._sse = SseDecoder(max_event_bytes)
+        self._held = bytearray()  # the body's beginning, and a whole body
+        self._calls = ChatCalls(new_id=new_id, names=tools)
+        self._raw: str | None = None
+        self._usage: UsageReport | None = None
+        self._has_spoken = False
+        self._noted: set[str] = set()
+        self._events: list[UpstreamEvent] = []  # those of the feed that is running
+
+    def feed(self, data: bytes) -> list[UpstreamEvent]:
+        """Consume the next read and return its events; none after the end."""
+        events = self._events = []
+        if self.state is State.START:
+            data = self._begin(data)
+        if self.state is State.WHOLE:
+            self._held += data
+            if len(self._held) > self._max_event_bytes:
+                self._fail(ProtocolViolation(f"The upstream sent an answer of more than {self._max_event_bytes} bytes."))
+        elif self.state is State.STREAM:
+            for event in self._sse.feed(data):
+                self._dispatch(event)
+            if self._sse.fault is not None:
+                self._fail(self._sse.fault)
+        return events
+
+    def end(self, fault: PenstockError | None = None) -> list[UpstreamEvent]:
+        """End of the body; `fault` is what broke it off, None for a proper end. An answer that was complete before is none the worse for it."""
+        events = self._events = []
+        if self.state is State.WHOLE:
+            self._read_whole(fault)
+        elif self.state is State.STREAM and self._sse.unfinished:
+            # some servers leave the last empty line out
+            for event in self._sse.feed(b"\n\n"):
+                if event.data.strip() == _DONE or decode_chunk(event.data) is not None:
+                    self._dispatch(event)
+        if self.state is not State.OVER:
+            if self._raw is not None:
+                self._finish()
+            else:
+                self._fail(fault or StreamCut("The upstream's stream ended before its end mark."))
+        return events
+
+    def _begin(self, data: bytes) -> bytes:
+        """Look for the body's first byte; returns what to read once it is known."""
+        self._held += data
+        head = bytes(self._held)
+        text = head.removeprefix(_BOM).lstrip(_BLANK)
+        if not text or (len(head) < len(_BOM) and _BOM.startswith(head)):
+            self._held = bytearray() if not text and len(head) > len(_BOM) else self._held
+            return b""
+        self._held = bytearray()
+        if text.startswith(b"<"):
+            self._fail(ProtocolViolation("The upstream answered with a page of HTML instead of an answer of the API."))
+        else:
+            self.state = State.WHOLE if text.startswith((b"{", b"[")) else State.STREAM
+        return text
+
+    def _dispatch(self, event: ServerSentEvent) -> None:
+        data = event.data.strip()
+        if self.state is State.OVER or not data:
+            return
+        if data == _DONE:
+            self._finish()
+            return
+        if event.event == "error":
+            self._fail(self._errors.from_stream(decode_json(data)))
+            return
+        chunk = self._chunk(data)
+        if chunk is None:
+            self._fail(ProtocolViolation("The upstream sent an event that is no chunk of an answer."))
+        elif not self._tell_error(chunk, data):
+            self._read(chunk)
+
+    def _chunk(self, data: bytes) -> Chunk | None:
+        chunk = decode_chunk(data)
+        if chunk is None:
+            chunk = decode_chunk(mended(data))
+            if chunk is not None:
+                self._note("mended_text", "the upstream sent bytes or escapes that are no characters; they were replaced by U+FFFD")
+        return chunk
+
+    def _read_whole(self, fault: PenstockError | None) -> None:
+        data = bytes(self._held)
+        self._held = bytearray()
+        if data.startswith(b"["):  # a list around an error
+            self._fail(fault or self._errors.from_stream(decode_json(data)))
+            return
+        chunk = self._chunk(data)
+        if chunk is None:
+            self._fail(fault or ProtocolViolation("The upstream's answer is neither an event stream nor a whole completion."))
+        elif not self._tell_error(chunk, data):
+            if not chunk.choices:
+                self._fail(ProtocolViolation("The upstream's answer holds no choice."))
+                return
+            self._read(chunk)
+            self._finish()
+
+    def _tell_error(self, chunk: Chunk, data: bytes) -> bool:
+        """Whether a chunk is an error, which then ends the answer."""
+        is_flat = chunk.object == "error" or (chunk.choices is None and chunk.code is not None and isinstance(chunk.message, str))
+        if chunk.error or is_flat:
+            self._fail(self._errors.from_stream(decode_json(data)))
+        return self.state is State.OVER
+
+    def _read(self, chunk: Chunk) -> None:
+        usage = chunk.usage
+        for place, choice in enumerate(chunk.choices or ()):
+            if choice is None:
+                continue
+            if (choice.index if isinstance(choice.index, int) else place) != 0:
+                self._note("extra_choices", "the upstream sent several answers; only the first one is passed on")
+                continue
+            delta = choice.delta
+            if delta is None and not self._has_spoken:
+                delta = choice.message
+            if delta is not None:
+                self._read_delta(delta)
+            if isinstance(choice.finish_reason, str) and choice.finish_reason:
+                self._raw = choice.finish_reason
+            usage = usage or choice.usage  # Moonshot's place for it
+        if usage:
+            self._usage = read_usage(usage) or self._usage
+
+    def _read_delta(self, delta: ChunkDelta) -> None:
+        events, calls = self._events, self._calls
+        before = len(events)
+        one, other = delta.reasoning_content, delta.reasoning
+        if self._reasoning_first:
+            one, other = other, one
+        thought = one if isinstance(one, str) and one else other
+        if isinstance(thought, str) and thought:
+            calls.speak(ThinkingDelta(thought), events)
+        content = delta.content
+        if isinstance(content, str):
+            if content:
+                calls.speak(TextDelta(content), events)
+        elif content is not None:
+            self._read_parts(content)
+        if isinstance(delta.refusal, str) and delta.refusal:
+            calls.speak(RefusalDelta(delta.refusal), events)
+        for call in delta.tool_calls or ():
+            if call is not None:
+                function = call.function or ChunkFunction()
+                index = call.index if isinstance(call.index, int) else None
+                calls.add(CallDelta(index, text_of(call.id), text_of(function.name), arguments_of(function.arguments)), events)
+        if delta.function_call is not None:
+            calls.add(CallDelta(name=text_of(delta.function_call.name), arguments=arguments_of(delta.function_call.arguments)), events)
+        self._has_spoken = self._has_spoken or len(events) > before
+
+    def _read_parts(self, content: Json) -> None:
+        """Content as a list of parts, as Mistral's reasoning models send it."""
+        for part in as_list(content):
+            fields = as_object(part)
+            if isinstance(text := fields.get("text"), str) and text:
+                self._calls.speak(TextDelta(text), self._events)
+            for thought in as_list(fields.get("thinking")):
+                if isinstance(text := as_object(thought).get("text"), str) and text:
+                    self._calls.speak(ThinkingDelta(text), self._events)
+            if fields.get("type") not in ("text", "thinking"):
+                self._note("unreadable_content", "the upstream sent content that is no text; it was left out")
+        if not isinstance(content, list):
+            self._note("unreadable_content", "the upstream sent content that is no text; it was left out")
+
+    def _finish(self) -> None:
+        raw = self._raw
+        if raw is not None and raw in FAILURES:
+            error, message = FAILURES[raw]
+            self._fail(error(message))
+            return
+        self._calls.end(self._events)
+        reason = FINISH_REASONS.get(raw or "stop")
+        if raw is None:
+            self._note("no_finish_reason", "the upstream ended its answer without saying why")
+        elif reason is None:
+            self._note("unknown_finish_reason", "the upstream ended its answer for a reason that is not known here")
+        if reason is None or (reason is FinishReason.TOOL_CALLS and not self._calls.count):
+            reason = FinishReason.STOP
+        self._report_usage()
+        self._events.append(Finish(reason, raw))
+        self.state = State.OVER
+
+    def _fail(self, error: PenstockError) -> None:
+        if self.state is not State.OVER:
+            self.state = State.OVER
+            if self._has_spoken:  # a fault that comes first must be the first event
+                self._report_usage()
+            self._events.append(Failed(error))
+
+    def _report_usage(self) -> None:
+        if self._usage is not None:
+            self._events.append(self._usage)
+
+    def _note(self, code: str, detail: str) -> None:
+        if code not in self._noted:
+            self._noted.add(code)
+            self._events.append(Notice(code, detail))

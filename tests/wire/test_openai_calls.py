@@ -1,0 +1,219 @@
+"""ChatCalls: deltas with broken indices, ids and names as well-formed calls."""
+
+import json
+import time
+from itertools import count, zip_longest
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.events import Notice, TextDelta, ToolCallDelta, ToolCallEnd, ToolCallStart, UpstreamEvent
+from pipeline.wire.openai_calls import CallDelta, ChatCalls, ObjectScan
+from tests.support.splits import cut
+
+D = CallDelta
+OFFERED = ("now", "get_weather", "get_weather_at", "run")
+
+
+def feed(*deltas: CallDelta | str, names=OFFERED) -> list[UpstreamEvent]:
+    """The events of these deltas; a text stands for itself."""
+    numbers, events = count(1), list[UpstreamEvent]()
+    calls = ChatCalls(new_id=lambda: f"made_{next(numbers)}", names=names)
+    for delta in deltas:
+        if isinstance(delta, str):
+            calls.speak(TextDelta(delta), events)
+        else:
+            calls.add(delta, events)
+    calls.end(events)
+    return events
+
+
+def told(events: list[UpstreamEvent]) -> list[object]:
+    """Calls as (id, name, arguments), texts and codes of Notices; asserts that calls are well formed."""
+    result, open_call = list[object](), None
+    arguments = ""
+    started = 0
+    for event in events:
+        match event:
+            case ToolCallStart(index, _, _):
+                assert open_call is None
+                assert index == started
+                open_call, arguments, started = event, "", started + 1
+            case ToolCallDelta(index, piece):
+                assert open_call is not None
+                assert index == open_call.index
+                assert piece
+                arguments += piece
+            case ToolCallEnd(index):
+                assert open_call is not None
+                assert index == open_call.index
+                result.append((open_call.id, open_call.name, arguments))
+                open_call = None
+            case TextDelta(text):
+                assert open_call is None
+                result.append(text)
+            case Notice(code, _):
+                result.append(code)
+    assert open_call is None
+    return result
+
+
+CASES = {
+    "as it should be": (
+        [D(0, "a", "now"), D(0, arguments="{}"), D(1, "b", "run"), D(1, arguments='{"x"'), D(1, arguments=":1}")],
+        [("a", "now", "{}"), ("b", "run", '{"x":1}')],
+    ),
+    "a whole call in one delta": ([D(0, "a", "now", "{}"), D(1, "b", "run", "{}")], [("a", "now", "{}"), ("b", "run", "{}")]),
+    "indices missing": (
+        [D(None, "a", "now", "{"), D(None, "", "", "}"), D(None, "b", "run"), D(None, "", "", "{}")],
+        [("a", "now", "{}"), ("b", "run", "{}")],
+    ),
+    "indices and ids missing": (
+        [D(name="now", arguments="{"), D(arguments="}"), D(name="run"), D(arguments="{}"), D(name="run", arguments="{}")],
+        [("made_1", "now", "{}"), ("made_2", "run", "{}"), ("made_3", "run", "{}")],
+    ),
+    "one index for all": (
+        [D(0, "a", "now", "{}"), D(0, "b", "run"), D(0, arguments="{"), D(0, "b", arguments="}"), D(0, "c", "run", "{}")],
+        [("a", "now", "{}"), ("b", "run", "{}"), ("c", "run", "{}")],
+    ),
+    "one index for all, no ids": ([D(0, "", "now", "{}"), D(0, "", "now", "{}")], [("made_1", "now", "{}"), ("made_2", "now", "{}")]),
+    "indices from 7 with gaps": ([D(7, "a", "now"), D(7, arguments="{}"), D(9, "b", "run", "{}")], [("a", "now", "{}"), ("b", "run", "{}")]),
+    "another index on each delta": ([D(0, "a", "now", "{"), D(1, arguments='"x"'), D(2, arguments=":1}")], [("a", "now", '{"x":1}')]),
+    "the index only in the first delta": ([D(0, "a", "now", "{"), D(arguments="}")], [("a", "now", "{}")]),
+    "the id on each delta": ([D(0, "a", "now", "{"), D(0, "a", "", "}")], [("a", "now", "{}")]),
+    "id and name on each delta": ([D(0, "a", "now", "{"), D(0, "a", "now", "}"), D(0, "a", "now")], [("a", "now", "{}")]),
+    "a new id on each delta": ([D(0, "a", "now", "{"), D(0, "b", "", "}")], [("a", "now", "{}")]),
+    "the id comes late": ([D(0, name="read", arguments=""), D(0, "a", "", "{}")], [("a", "read", "{}")]),
+    "the id comes too late": ([D(0, name="now", arguments="{"), D(0, "a", "", "}")], [("made_1", "now", "{}")]),
+    "the name comes late": ([D(0, "a"), D(0, arguments="{"), D(0, arguments="}"), D(0, name="now")], [("a", "now", "{}")]),
+    "the name comes in pieces": ([D(0, "a", "get_"), D(0, name="weather"), D(0, arguments="{}")], [("a", "get_weather", "{}")]),
+    "the name is the beginning of another": ([D(0, "a", "get_weather"), D(0, name="_at"), D(0, arguments="{}")], [("a", "get_weather_at", "{}")]),
+    "the name is resent": ([D(0, "a", "other"), D(0, name="other"), D(0, arguments="{}")], [("a", "other", "{}")]),
+    "no name ever": ([D(0, "a", "", "{}"), D(1, "b", "run", "{}")], ["nameless_call", ("b", "run", "{}")]),
+    "no arguments": ([D(0, "a", "now"), D(1, "b", "run", "")], [("a", "now", "{}"), ("b", "run", "{}")]),
+    "blank arguments": ([D(0, "a", "now", " ")], [("a", "now", " {}")]),
+    "interleaved": (
+        [D(0, "a", "now"), D(1, "b", "run"), D(0, arguments='{"x"'), D(1, arguments='{"y"'), D(0, arguments=":1}"), D(1, arguments=":2}")],
+        [("a", "now", '{"x":1}'), ("b", "run", '{"y":2}')],
+    ),
+    "interleaved, the first one never complete": (
+        [D(0, "a", "now", '{"x'), D(1, "b", "run", "{}"), "so", D(0, arguments=":")],
+        ["invalid_arguments", ("a", "now", '{"x:'), ("b", "run", "{}"), "so"],
+    ),
+    "the same id twice": ([D(0, "a", "now", "{}"), D(1, "a", "run", "{}")], ["duplicate_call_id", ("a", "now", "{}"), ("made_1", "run", "{}")]),
+    "the same id, name and index twice": (
+        [D(0, "a", "now", "{}"), D(0, "a", "now", '{"x":1}')],
+        ["duplicate_call_id", ("a", "now", "{}"), ("made_1", "now", '{"x":1}')],
+    ),
+    "a made id is an id like others": (
+        [D(0, "", "now", "{}"), D(1, "made_1", "run", "{}")],
+        ["duplicate_call_id", ("made_1", "now", "{}"), ("made_2", "run", "{}")],
+    ),
+    "a head without arguments, then arguments, under the same index": (
+        [D(0, "", "now", "{}"), D(0, "", "now"), D(0, arguments="{}")],
+        [("made_1", "now", "{}"), ("made_2", "now", "{}")],
+    ),
+    "invalid arguments": ([D(0, "a", "now", "{'x': 1}")], ["invalid_arguments", ("a", "now", "{'x': 1}")]),
+    "rubbish behind the arguments": ([D(0, "a", "now", "{}"), D(0, arguments="}")], ["invalid_arguments", ("a", "now", "{}}")]),
+    "rubbish behind a call that has ended": (
+        [D(0, "a", "now", "{}"), D(1, "b", "run", "{}"), D(0, arguments="}"), D(0, arguments="\n")],
+        [("a", "now", "{}"), "late_arguments", ("b", "run", "{}")],
+    ),
+    "text between": (["so", D(0, "a", "now", "{}"), "then", D(1, "b", "run", "{}")], ["so", ("a", "now", "{}"), "then", ("b", "run", "{}")]),
+    "brackets in strings": (
+        [D(0, "a", "now", '{"x":"}'), D(1, "b", "run", "{}"), D(0, arguments='\\"}"}')],
+        [("a", "now", '{"x":"}\\"}"}'), ("b", "run", "{}")],
+    ),
+}
+
+
+@pytest.mark.parametrize(("deltas", "expected"), CASES.values(), ids=CASES)
+def test_calls_are_repaired(deltas, expected):
+    events = told(feed(*deltas))
+    assert [found for found in events if isinstance(found, tuple)] == [found for found in expected if isinstance(found, tuple)]
+    assert sorted(map(str, events)) == sorted(map(str, expected))
+
+
+def test_a_name_that_is_certain_starts_its_call_at_once():
+    events: list[UpstreamEvent] = []
+    calls = ChatCalls(new_id=lambda: "x", names=OFFERED)
+    calls.add(D(0, "a", "now"), events)
+    assert events == [ToolCallStart(0, "a", "now")]
+    calls.add(D(0, arguments="{"), events)
+    assert events[1:] == [ToolCallDelta(0, "{")]
+
+
+def test_a_name_that_may_go_on_waits_for_the_arguments():
+    events: list[UpstreamEvent] = []
+    calls = ChatCalls(new_id=lambda: "x", names=OFFERED)
+    calls.add(D(0, "a", "get_weather"), events)
+    assert events == []
+    calls.add(D(0, arguments="{"), events)
+    assert events == [ToolCallStart(0, "a", "get_weather"), ToolCallDelta(0, "{")]
+
+
+def test_time_is_linear_also_for_calls_that_wait():
+    def seconds(size: int) -> float:
+        deltas = [D(0, "a", "now", '{"x":"')] + [D(index % 2, arguments="ab\\n") for index in range(size)]
+        began = time.perf_counter()
+        feed(D(1, "b", "run", '{"y":"'), *deltas)
+        return time.perf_counter() - began
+
+    assert min(seconds(20_000) for _ in range(3)) < 12 * min(seconds(5_000) for _ in range(3))
+
+
+@given(st.recursive(st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)), st.lists(st.integers(0, 200)))
+def test_an_object_is_finished_at_its_last_character_and_not_before(value, edges):
+    text = json.dumps({"x": value}, ensure_ascii=False)
+    scan = ObjectScan()
+    *before, last = [scan.feed(piece) for piece in cut(text, [*edges, len(text) - 1])]
+    assert not any(before)
+    assert last
+
+
+CALLS = st.tuples(st.sampled_from(OFFERED), st.dictionaries(st.text(max_size=4), st.text(max_size=8) | st.integers(), max_size=3).map(json.dumps))
+
+
+@st.composite
+def broken_streams(draw):
+    """Calls, and their deltas under one way in which servers are broken."""
+    calls = draw(st.lists(CALLS, min_size=1, max_size=4))
+    way = draw(st.sampled_from(["proper", "no index", "one index", "gaps", "no id", "id on each", "interleaved"]))
+    streams = []
+    for number, (name, arguments) in enumerate(calls):
+        index = {"no index": None, "one index": 0, "gaps": 3 * number + 2}.get(way, number)
+        call_id = "" if way == "no id" else f"id_{number}"
+        pieces = cut(arguments, draw(st.lists(st.integers(0, 40), max_size=4)))
+        repeated = call_id if way == "id on each" else ""
+        streams.append([CallDelta(index, call_id, name, pieces[0]), *(CallDelta(index, repeated, "", piece) for piece in pieces[1:])])
+    if way == "interleaved":
+        deltas = [delta for row in zip_longest(*streams) for delta in row if delta is not None]
+    else:
+        deltas = [delta for stream in streams for delta in stream]
+    return calls, deltas
+
+
+@given(broken_streams())
+def test_the_calls_come_out_as_they_were_made(broken):
+    calls, deltas = broken
+    assert [found[1:] for found in told(feed(*deltas)) if isinstance(found, tuple)] == calls
+
+
+@given(
+    st.lists(
+        st.builds(
+            D,
+            st.none() | st.integers(0, 2),
+            st.sampled_from(["", "a", "b"]),
+            st.sampled_from(["", "now", "ge"]),
+            st.sampled_from(["", "{", "}", "{}"]),
+        )
+        | st.just("text")
+    )
+)
+def test_whatever_comes_the_calls_are_well_formed_and_no_text_is_lost(deltas):
+    events = told(feed(*deltas))
+    assert events.count("text") == deltas.count("text")
+    ids = [found[0] for found in events if isinstance(found, tuple)]
+    assert len(set(ids)) == len(ids)
