@@ -1,8 +1,8 @@
 """The canonical Request: what every client dialect is parsed into, and what every upstream is written from.
 
 Only what the stages need is here, in one shape. A body's own dialect, spelling and order of fields are gone, except `extra`: the client's fields that
-no stage reads, kept for upstreams that take them unchanged (`pass_fields`). Everything that was mapped or repaired on the way in is named in `notices`;
-`ignored` names the parameters in `extra` that Composer has nothing for. So an answer can say what became of them.
+no stage reads, kept for upstreams that take them unchanged (`pass_fields`). What was mapped or repaired on the way in is named in `notices`, and
+`ignored` names the parameters in `extra` for which Composer has nothing. So an answer can say what became of them.
 """
 
 from enum import StrEnum
