@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -9,6 +10,7 @@ import msgspec
 import trio
 
 from pipeline.upstream.base import Upstream
+from server.config import load_settings
 from server.lifecycle import Lifecycle
 from server.listening import listen
 from server.serve import serve
@@ -65,6 +67,17 @@ async def running_server(
         for stream in running.streams:
             await stream.aclose()
         nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def gateway_from(folder: Path, toml: str, *, mode: str | None = None, **environ: str) -> AsyncGenerator[RunningServer, None]:
+    """Serve by the settings of a file with this text, and these variables alone."""
+    path = folder / "penstock.toml"
+    path.write_text(toml)
+    overrides = {} if mode is None else {"auth.mode": mode}
+    loaded = load_settings(overrides=overrides, config=path, environ={"HOME": str(folder), **environ}, cwd=folder)
+    async with running_server(loaded.settings) as server:
+        yield server
 
 
 def chat_request(body: bytes, *, path: str = "/v1/chat/completions", headers: tuple[str, ...] = (), version: str = "1.1") -> bytes:
