@@ -96,7 +96,13 @@ async def test_a_body_chooses_no_host(tmp_path):
     async with openai_server(ANSWER) as a, openai_server(ANSWER) as b:
         toml = two_hosts(a, b, mode="open", credential='api_key_env = "KEY_A"')
         async with gateway_from(tmp_path, toml, KEY_A=OWN) as server:
-            chosen = {"api_base": f"{b.origin}/v1", "base_url": f"{b.origin}/v1", "api_key": "x", "extra_headers": {"authorization": "x"}, "top_k": 5}
+            chosen: dict[str, Any] = {
+                "api_base": f"{b.origin}/v1",
+                "base_url": f"{b.origin}/v1",
+                "api_key": "x",
+                "extra_headers": {"authorization": "x"},
+                "top_k": 5,
+            }
             answer = await ask(server, "model-a", **chosen)
     assert answer.status_code == 200
     assert not b.requests
