@@ -19,6 +19,7 @@ import math
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
+from pathlib import Path
 
 import msgspec
 
@@ -50,6 +51,28 @@ def _parse_cursor(case: Case) -> Request:
 
 # `surface` in meta.toml -> how its body is read
 SURFACES: dict[str, Callable[[Case], Request]] = {"chat": _parse_chat, "cursor": _parse_cursor}
+
+
+class Comparison(msgspec.Struct, frozen=True):
+    """One file: `expected` is None when it is missing; `written` says that `--update` wrote it."""
+
+    file: str
+    expected: bytes | None
+    actual: bytes
+    written: bool = False
+
+    @property
+    def differs(self) -> bool:
+        """Whether the file holds anything else, or is missing."""
+        return self.expected != self.actual
+
+
+class Result(msgspec.Struct, frozen=True):
+    """One case; `error` says why it could not be read or written."""
+
+    path: Path
+    comparisons: tuple[Comparison, ...] = ()
+    error: str | None = None
 
 
 class Replay(msgspec.Struct, frozen=True):

@@ -20,7 +20,7 @@ import anyio
 import msgspec
 
 from pipeline.cases import EXPECTED, STREAM, CaseError, find_cases, load_case, shipped
-from pipeline.expectations import FORMS, Replay, replayed_events
+from pipeline.expectations import FORMS, Comparison, Replay, Result, replayed_events
 from pipeline.upstream.replayed import Split, parse_split
 
 if TYPE_CHECKING:
@@ -30,28 +30,6 @@ GOOD, DIFFERENT, WRONG_USE = 0, 1, 2
 
 # --to -> the files of `expected/` that it means
 TO = {"chat": ("chat.sse", "chat.json"), "events": ("events.txt",)}
-
-
-class Comparison(msgspec.Struct, frozen=True):
-    """One file: `expected` is None when it is missing; `written` says that `--update` wrote it."""
-
-    file: str
-    expected: bytes | None
-    actual: bytes
-    written: bool = False
-
-    @property
-    def differs(self) -> bool:
-        """Whether the file holds anything else, or is missing."""
-        return self.expected != self.actual
-
-
-class Result(msgspec.Struct, frozen=True):
-    """One case; `error` says why it could not be read or written."""
-
-    path: Path
-    comparisons: tuple[Comparison, ...] = ()
-    error: str | None = None
 
 
 class Options(msgspec.Struct, frozen=True):

@@ -25,8 +25,7 @@ from rich.text import Text
 
 from pipeline.cases import EXPECTED, Case
 from pipeline.events import Event, Failed, Finish, Notice, RefusalDelta, TextDelta, ThinkingDelta, ToolCallDelta, ToolCallEnd, ToolCallStart
-from pipeline.expectations import event_line
-from pipeline.replay import Comparison, Result
+from pipeline.expectations import Comparison, Result, event_line
 
 MAX_DIFF_LINES = 200
 

@@ -9,6 +9,7 @@ from collections.abc import Generator
 
 import pytest
 
+from server.config import load_settings
 from tests.support.processes import ROOT, ServerProcess, clean_environment, server_process
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -97,3 +98,10 @@ def test_the_python_program_prints_an_answer(program, server):
 def test_its_links_lead_somewhere():
     for target in re.findall(r"\]\(([^)#]+)\)", README):
         assert target.startswith("http") or os.path.exists(ROOT / target), target
+
+
+@pytest.mark.parametrize("settings", blocks("toml"))
+def test_its_settings_are_valid(settings, tmp_path):
+    (tmp_path / "penstock.toml").write_text(settings, encoding="utf-8")
+    loaded = load_settings(overrides={}, config=None, environ={"HOME": str(tmp_path)}, cwd=tmp_path)
+    assert set(loaded.settings.upstreams) == {"local", "composer"}
