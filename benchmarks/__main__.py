@@ -2,7 +2,7 @@
 
 Words come in; a table and, where asked for, a JSON file go out. What is measured is in `stages` and `end_to_end`, how in `measure`. The exit status
 is 0 when everything was measured, 1 when what was measured did its work wrongly or not at all, 2 for wrong use, 130 after Ctrl-C, 143 after SIGTERM.
-After both of those, too, the gateway that was started is stopped.
+After both of those, too, the programs that were started are stopped.
 """
 
 import argparse
@@ -17,12 +17,14 @@ import trio
 from rich.console import Console
 from rich.progress import Progress
 
-from benchmarks.gateway import GatewayFailed
+from benchmarks.chat_upstream import ANSWER_CHUNKS
+from benchmarks.child import ChildFailed
 from benchmarks.measure import WrongOutput
 from benchmarks.pinning import choose_cores
 from benchmarks.provenance import provenance
 from benchmarks.runner import Plan, Results, count_steps, measure
 from benchmarks.table import console, show_provenance, show_server, show_stages
+from benchmarks.upstreams import CONNECTIONS, OPENAI_CHAT
 from server.exits import FAULT, GOOD, INTERRUPTED, WRONG_USE
 
 FEWEST_REPEATS = 3
@@ -51,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             file.write_bytes(msgspec.json.format(msgspec.json.encode(results)) + b"\n")
     except* KeyboardInterrupt:
         status = INTERRUPTED
-    except* (WrongOutput, GatewayFailed, OSError) as faults:
+    except* (WrongOutput, ChildFailed, OSError) as faults:
         status = FAULT
         print(f"penstock bench: {faults.exceptions[0]}", file=sys.stderr)
     return status
@@ -65,24 +67,35 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--only", choices=("stages", "end-to-end"), help="one part; default: both")
-    parser.add_argument("--quick", action="store_true", help="a rough answer in a few seconds, end to end from a single gateway")
+    parser.add_argument("--quick", action="store_true", help="a rough answer in a few seconds, end to end from one gateway each")
     parser.add_argument(
         "--repeats", type=_count(FEWEST_REPEATS), metavar="N", help=f"samples of each figure, at least {FEWEST_REPEATS}; default 5, with --quick 3"
     )
-    parser.add_argument("--connections", type=_count(1), default=8, metavar="N", help="connections of the load client; default 8")
+    parser.add_argument("--upstream", choices=tuple(CONNECTIONS), help="end to end, one upstream behind the gateway; default: each")
+    connections = ", ".join(f"{count} for {name}" for name, count in CONNECTIONS.items())
+    parser.add_argument("--connections", type=_count(1), metavar="N", help=f"connections of the load client; default {connections}")
     parser.add_argument(
         "--streams", type=_count(1), default=1000, metavar="M", help="streams on each connection, as far as time allows; default 1000"
     )
-    parser.add_argument("--pin", action="store_true", help="keep the server and the load client on a core each, where the system can")
+    parser.add_argument(
+        "--burst",
+        type=_count(1, ANSWER_CHUNKS),
+        default=ANSWER_CHUNKS,
+        metavar="N",
+        help=f"chunks that {OPENAI_CHAT} writes at once; default {ANSWER_CHUNKS}, which is all",
+    )
+    parser.add_argument(
+        "--pin", action="store_true", help="keep the server on one core, the load client and the upstream on another, where the system can"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything to a file too")
     return parser
 
 
-def _count(fewest: int) -> Callable[[str], int]:
+def _count(fewest: int, most: int = MOST) -> Callable[[str], int]:
     def count(text: str) -> int:
         number = int(text) if text.isascii() and text.isdigit() and len(text) <= len(str(MOST)) else -1
-        if not fewest <= number <= MOST:
-            raise argparse.ArgumentTypeError(f"expected a number from {fewest} to {MOST}, got {text[:20]!r}")
+        if not fewest <= number <= most:
+            raise argparse.ArgumentTypeError(f"expected a number from {fewest} to {most}, got {text[:20]!r}")
         return number
 
     return count
@@ -96,10 +109,12 @@ def _plan(arguments: argparse.Namespace) -> Plan:
         only=arguments.only,
         repeats=repeats,
         server_repeats=1 if quick else repeats,
-        stage_seconds=0.02 if quick else 0.3,
+        stage_seconds=0.01 if quick else 0.3,
+        upstreams=tuple(CONNECTIONS) if arguments.upstream is None else (arguments.upstream,),
         connections=arguments.connections,
         streams=arguments.streams,
-        load_seconds=0.25 if quick else 2.0,
+        burst=arguments.burst,
+        load_seconds=0.15 if quick else 2.0,
         cores=choose_cores() if arguments.pin else None,
     )
 
@@ -146,9 +161,9 @@ def _show(results: Results) -> None:
     if results.stages is not None:
         out.print()
         show_stages(out, results.stages)
-    if results.end_to_end is not None and results.chunks_per_stream is not None:
+    if results.end_to_end is not None:
         out.print()
-        show_server(out, results.end_to_end, results.plan.connections, results.chunks_per_stream)
+        show_server(out, results.end_to_end)
 
 
 if __name__ == "__main__":

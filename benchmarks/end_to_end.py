@@ -1,34 +1,33 @@
 """The server end to end: a gateway as a child process, a load client on local sockets, and what a stream and a request cost.
 
-Each repeat starts a gateway of its own: start-up, memory, a warm-up, then streams, streams one at a time, and plain requests. The demo answers the
-same question in the same way every time, so the first stream is compared with the plain answer's text, and every later one must have as many chunks
-and a proper end, every later plain answer the same text. A chunk is one event of a stream, `[DONE]` not counted.
+There is one scenario for each upstream that can stand behind the gateway (`benchmarks.upstreams`). Each repeat starts a gateway of its own, and the
+upstream's process if it has one: start-up, memory, a warm-up, then streams, streams one at a time, and plain requests. The repeats of the scenarios
+are interleaved, so that a spell of load from elsewhere falls on all. Every upstream answers the same question in the same way every time; the first
+answers are read in full, and every later one is compared with them. A chunk is one event of a stream, `[DONE]` not counted.
 
-Left alone: what a distant upstream costs. The demo is inside the server, and makes and decodes Composer's bytes as a real upstream sends them.
+Left alone: what a distant upstream costs, and TLS.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import perf_counter
 
 import msgspec
 import trio
 
-from benchmarks.answers import DONE, read_stream, read_whole
-from benchmarks.gateway import Gateway, running_gateway
+from benchmarks.child import Child
+from benchmarks.expected import Expected, expect
+from benchmarks.gateway import running_gateway
 from benchmarks.inputs import PROSE
-from benchmarks.load import LAST_CHUNK, Done, Load, Reply, ask, connect, post, run_load
+from benchmarks.load import Done, Load, ask, connect, post, run_load
 from benchmarks.measure import Figure, WrongOutput, figure
+from benchmarks.upstreams import Behind, running_upstream
 
 QUESTION = "Please go through this review and say what you would change first.\n\n" + PROSE
-CHUNK_MARK = b'data: {"'
-"""Begins every chunk and stands nowhere else: inside JSON text the quote would be escaped."""
-STREAM_END = DONE + LAST_CHUNK
 ALONE_STREAMS = 50
 WARM_UP_EXCHANGES = 5
 STEPS = ("starting a gateway", "streams", "streams, one at a time", "plain requests")
 MEBIBYTE = 1 << 20
 FIRST_ANSWER_SECONDS = 30
-OK = 200
 
 # name -> label and unit; the order of the table
 FIGURES = {
@@ -44,7 +43,18 @@ FIGURES = {
     "cpu_per_thousand_requests": ("server CPU for 1,000 plain requests", "s"),
     "loaded_memory": ("memory after the load", "MiB"),
     "client_cpu": ("load client's CPU during streams", "cores"),
+    "upstream_cpu": ("upstream's CPU during streams", "cores"),
 }
+OF_A_PROCESS = "upstream_cpu"
+"""The figure that there is only where the upstream is a process."""
+
+
+class Scenario(msgspec.Struct, frozen=True):
+    """What is measured: `upstream` is a name of `benchmarks.upstreams`, `burst` how many chunks it writes at once where it is a process."""
+
+    upstream: str
+    load: Load
+    burst: int
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -55,43 +65,48 @@ class Row(msgspec.Struct, frozen=True):
     figure: Figure | None
 
 
-class Expected(msgspec.Struct, frozen=True):
-    """What every answer to the question must be."""
+class Measured(msgspec.Struct, frozen=True):
+    """The results of one scenario. `chunks_per_stream` is what a client is sent for one answer."""
 
-    text: str
-    chunks: int
-
-    def check_stream(self, reply: Reply) -> None:
-        """Raise WrongOutput unless the stream is complete."""
-        _check_status(reply)
-        count = reply.body.count(CHUNK_MARK)
-        if count != self.chunks or not reply.body.endswith(STREAM_END):
-            raise WrongOutput(f"a stream has {count} chunks instead of {self.chunks} and ends with {reply.body[-60:]!r}")
-
-    def check_plain(self, reply: Reply) -> None:
-        """Raise WrongOutput unless the plain answer says the text."""
-        _check_status(reply)
-        if read_whole(reply.content()) != self.text:
-            raise WrongOutput("a plain answer says something else than the one before")
+    scenario: Scenario
+    chunks_per_stream: int
+    rows: list[Row]
 
 
-async def measure_server(
-    *, repeats: int, connections: int, streams: int, seconds: float, core: int | None, step: Callable[[str], None]
-) -> tuple[Expected, list[Row]]:
-    """Measure `repeats` gateways; see `Load` for the load, and `STEPS` for what `step` hears each time. Raises WrongOutput and GatewayFailed."""
-    samples: list[dict[str, float | None]] = []
-    load = Load(connections, streams, seconds)
-    while True:
-        step(STEPS[0])
-        async with running_gateway(core) as gateway:
-            expected, sample = await _first_answers(gateway)
-            sample |= await _under_load(gateway, expected, load, step)
-        samples.append(sample)
-        if len(samples) == repeats:
-            return expected, [_row(name, [sample[name] for sample in samples]) for name in FIGURES]
+Sample = dict[str, float | None]
+"""One value for each of `FIGURES` that the scenario has; None where the system does not tell."""
 
 
-async def _first_answers(gateway: Gateway) -> tuple[Expected, dict[str, float | None]]:
+async def measure_server(scenarios: Sequence[Scenario], *, repeats: int, core: int | None, step: Callable[[str], None]) -> list[Measured]:
+    """Measure each scenario `repeats` times, with the gateway on one processor core where a number is given.
+
+    `step` hears `STEPS`, each with the upstream's name, every time. Raises WrongOutput and ChildFailed.
+    """
+    samples: list[list[Sample]] = [[] for _ in scenarios]
+    chunks = [0] * len(scenarios)
+    for _ in range(repeats):
+        for place, scenario in enumerate(scenarios):
+            chunks[place], sample = await _measure_once(scenario, core, _named(scenario.upstream, step))
+            samples[place].append(sample)
+    return [
+        Measured(scenario, count, [_row(name, [sample[name] for sample in taken]) for name in FIGURES if name in taken[0]])
+        for scenario, count, taken in zip(scenarios, chunks, samples, strict=True)
+    ]
+
+
+def _named(upstream: str, step: Callable[[str], None]) -> Callable[[str], None]:
+    return lambda label: step(f"{upstream}: {label}")
+
+
+async def _measure_once(scenario: Scenario, core: int | None, step: Callable[[str], None]) -> tuple[int, Sample]:
+    """The chunks of a stream, and one sample of every figure."""
+    step(STEPS[0])
+    async with running_upstream(scenario.upstream, scenario.burst) as behind, running_gateway(behind.settings, core) as gateway:
+        expected, sample = await _first_answers(gateway, behind)
+        return expected.chunks, sample | await _under_load(gateway, behind.child, expected, scenario.load, step)
+
+
+async def _first_answers(gateway: Child, behind: Behind) -> tuple[Expected, Sample]:
     """The answers that all others are compared with, and how long the first took to come."""
     try:
         with trio.fail_after(FIRST_ANSWER_SECONDS):
@@ -102,24 +117,20 @@ async def _first_answers(gateway: Gateway) -> tuple[Expected, dict[str, float | 
                 plain = await ask(stream, _request(stream=False))
     except trio.TooSlowError:
         raise WrongOutput(f"the first answers took more than {FIRST_ANSWER_SECONDS} s") from None
-    _check_status(streamed)
-    _check_status(plain)
-    said, text = read_stream(streamed.content()), read_whole(plain.content())
-    if said.text != text:
-        raise WrongOutput("the stream and the plain answer to the same question differ")
-    return Expected(text, said.chunks), {"start_up": start_up, "idle_memory": _mebibytes(idle)}
+    expected = expect(streamed, plain, text=behind.text, chunks=behind.chunks)
+    return expected, {"start_up": start_up, "idle_memory": _mebibytes(idle)}
 
 
-async def _under_load(gateway: Gateway, expected: Expected, load: Load, step: Callable[[str], None]) -> dict[str, float | None]:
+async def _under_load(gateway: Child, upstream: Child | None, expected: Expected, load: Load, step: Callable[[str], None]) -> Sample:
     """All that is measured of a warm server."""
     port, streamed, plain = gateway.port, _request(stream=True), _request(stream=False)
     warm_up = msgspec.structs.replace(load, exchanges=min(load.exchanges, WARM_UP_EXCHANGES))
     await run_load(port, streamed, warm_up, expected.check_stream)
     await run_load(port, plain, warm_up, expected.check_plain)
     step(STEPS[1])
-    before = gateway.cpu_seconds()
+    before, upstream_before = gateway.cpu_seconds(), _cpu_seconds(upstream)
     many = await run_load(port, streamed, load, expected.check_stream)
-    stream_cpu = _spent(before, gateway.cpu_seconds())
+    stream_cpu, upstream_cpu = _spent(before, gateway.cpu_seconds()), _spent(upstream_before, _cpu_seconds(upstream))
     step(STEPS[2])
     alone = await run_load(port, streamed, Load(1, min(load.exchanges, ALONE_STREAMS), load.seconds), expected.check_stream)
     step(STEPS[3])
@@ -127,7 +138,7 @@ async def _under_load(gateway: Gateway, expected: Expected, load: Load, step: Ca
     requests = await run_load(port, plain, load, expected.check_plain)
     request_cpu = _spent(before, gateway.cpu_seconds())
     chunks = many.exchanges * expected.chunks
-    return {
+    sample: Sample = {
         "streams": many.exchanges / many.seconds,
         "chunks": chunks / many.seconds,
         "first_byte_p50": _percentile_ms(many, 50),
@@ -139,6 +150,9 @@ async def _under_load(gateway: Gateway, expected: Expected, load: Load, step: Ca
         "loaded_memory": _mebibytes(gateway.resident_bytes()),
         "client_cpu": many.own_cpu_seconds / many.seconds,
     }
+    if upstream is not None:
+        sample[OF_A_PROCESS] = None if upstream_cpu is None else upstream_cpu / many.seconds
+    return sample
 
 
 def _request(*, stream: bool) -> bytes:
@@ -157,14 +171,13 @@ def _percentile_ms(done: Done, percent: int) -> float:
     return ordered[-(-percent * len(ordered) // 100) - 1] * 1000
 
 
+def _cpu_seconds(child: Child | None) -> float | None:
+    return None if child is None else child.cpu_seconds()
+
+
 def _spent(before: float | None, after: float | None) -> float | None:
     return None if before is None or after is None else after - before
 
 
 def _mebibytes(size: int | None) -> float | None:
     return None if size is None else size / MEBIBYTE
-
-
-def _check_status(reply: Reply) -> None:
-    if reply.status != OK:
-        raise WrongOutput(f"the server answered {reply.status}: {reply.body[:200]!r}")

@@ -106,20 +106,20 @@ class Script(msgspec.Struct, frozen=True):
 
 def prose() -> Script:
     """Visible text without anything that could be a marker."""
-    pieces = _pieces(PROSE, READS * FRAMES_PER_READ)
+    pieces = text_pieces(PROSE, READS * FRAMES_PER_READ)
     return _script("prose", [TextDelta(piece) for piece in pieces], chunks_out=len(pieces) + ENDS, text="".join(pieces))
 
 
 def thinking() -> Script:
     """Reasoning, and a short visible answer at the end."""
-    pieces = _pieces(PROSE, READS * FRAMES_PER_READ - 1)
+    pieces = text_pieces(PROSE, READS * FRAMES_PER_READ - 1)
     deltas: list[TextDelta | ThinkingDelta] = [*map(ThinkingDelta, pieces), TextDelta("Done.")]
     return _script("thinking", deltas, chunks_out=len(deltas) + ENDS, text="Done.", thinking="".join(pieces))
 
 
 def tool_call() -> Script:
     """A sentence, and then a call whose one argument is a long file."""
-    content = _pieces(SOURCE, READS * FRAMES_PER_READ - len(BEFORE_CALL) - len(CALL_BEGIN) - len(CALL_END))
+    content = text_pieces(SOURCE, READS * FRAMES_PER_READ - len(BEFORE_CALL) - len(CALL_BEGIN) - len(CALL_END))
     deltas = [TextDelta(piece) for piece in (*BEFORE_CALL, *CALL_BEGIN, *content, *CALL_END)]
     chunks_out = len(BEFORE_CALL) + len(content) + CALL_FRAMING + ENDS
     arguments = {"path": PATH, "content": "".join(content)}
@@ -152,7 +152,7 @@ def _script(
     return Script(name, request, tuple(reads), tuple(events), len(deltas), chunks_out, text, thinking, arguments)
 
 
-def _pieces(text: str, count: int) -> list[str]:
+def text_pieces(text: str, count: int) -> list[str]:
     """`count` pieces of the text, repeated as often as it takes; each ends with a visible character."""
     return list(itertools.islice(_cut(text), count))
 

@@ -13,7 +13,7 @@ import msgspec
 import pipeline
 
 ROOT = Path(__file__).resolve().parent.parent
-LIBRARIES = ("anyio", "h11", "httpx", "hypercorn", "msgspec", "quart", "quart-trio", "trio")
+LIBRARIES = ("anyio", "h11", "httptools", "httpx", "hypercorn", "msgspec", "quart", "quart-trio", "trio")
 
 
 class Provenance(msgspec.Struct, frozen=True):

@@ -6,12 +6,13 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.end_to_end import Row
-from benchmarks.measure import Speed
+from benchmarks.end_to_end import FIGURES, Measured
+from benchmarks.measure import Figure, Speed
 from benchmarks.provenance import Provenance
 from benchmarks.stages import HEADLINE
 
 PLAIN_WIDTH = 120
+UPSTREAM = "upstream"
 
 
 def console() -> Console:
@@ -37,23 +38,32 @@ def show_stages(out: Console, speeds: Sequence[Speed]) -> None:
     out.print(table)
 
 
-def show_server(out: Console, rows: Sequence[Row], connections: int, chunks: int) -> None:
-    """The server under load."""
-    table = _table(out, f"End to end, {connections} connections, streams of {chunks} chunks", "", "median", "min – max", "")
-    for row in rows:
-        if row.figure is None:
-            table.add_row(row.label, "n/a", "", "")
-        else:
-            number = row.figure
-            table.add_row(row.label, _number(number.median), f"{_number(number.min)} – {_number(number.max)}", number.unit)
+def show_server(out: Console, measured: Sequence[Measured]) -> None:
+    """The server under load: the same figure of every upstream on lines next to each other."""
+    table = _table(out, "End to end: " + "; ".join(map(_scenario, measured)), "", UPSTREAM, "median", "min – max", "")
+    for name, (label, _) in FIGURES.items():
+        for one in measured:
+            for row in one.rows:
+                if row.name == name:
+                    table.add_row(label, one.scenario.upstream, *_cells(row.figure))
     out.print(table)
+
+
+def _scenario(one: Measured) -> str:
+    return f"{one.scenario.upstream} ({one.scenario.load.connections} connections, streams of {one.chunks_per_stream} chunks)"
+
+
+def _cells(number: Figure | None) -> tuple[str, str, str]:
+    if number is None:
+        return "n/a", "", ""
+    return _number(number.median), f"{_number(number.min)} – {_number(number.max)}", number.unit
 
 
 def _table(out: Console, title: str, first: str, *rest: str) -> Table:
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD if out.is_terminal else None, pad_edge=False)
     table.add_column(first, no_wrap=True)
     for name in rest:
-        table.add_column(name, justify="right" if name else "left", no_wrap=True)
+        table.add_column(name, justify="left" if name in ("", UPSTREAM) else "right", no_wrap=True)
     return table
 
 
