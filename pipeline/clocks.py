@@ -70,12 +70,16 @@ class Watched(AsyncIterator[list[UpstreamEvent]]):
         self._total_at = now + timeouts.total_seconds
         self._quiet_at = now + timeouts.first_event_seconds
         self._started = False
+        self._was_given = False
         self._over = False
 
     async def __anext__(self) -> list[UpstreamEvent]:
         """The next list; when a clock runs out, one with `Failed`, and then the end."""
         if self._over:
             raise StopAsyncIteration
+        if self._was_given:
+            # the time that the client took for the last list is not the upstream's silence
+            self._quiet_at, self._was_given = anyio.current_time() + self._timeouts.idle_seconds, False
         stop = self._stop
         scope = anyio.CancelScope(deadline=min(self._quiet_at, self._total_at, stop.at))
         stop.watch(scope)
@@ -83,14 +87,14 @@ class Watched(AsyncIterator[list[UpstreamEvent]]):
             with scope:
                 batch = await anext(self._batches)
                 if batch:
-                    self._started = True
-                    self._quiet_at = anyio.current_time() + self._timeouts.idle_seconds
+                    self._started = self._was_given = True
                 return batch
         finally:
             stop.forget(scope)
         self._over = True
+        failed = Failed(self._reason())
         await self.aclose()
-        return [Failed(self._reason())]
+        return [failed]
 
     async def aclose(self) -> None:
         """Close the upstream, whatever state it is in."""

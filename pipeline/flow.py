@@ -26,7 +26,7 @@ from pipeline.machine.answer import AnswerMachine
 from pipeline.machine.inventory import ToolPolicy
 from pipeline.machine.plain import PlainMachine
 from pipeline.models import Price
-from pipeline.request import Request
+from pipeline.request import Request, ToolMode
 from pipeline.upstream.base import Upstream
 from pipeline.usage.meter import UsageMeter
 
@@ -73,6 +73,11 @@ class Exchange:
         """The client's parameters that have no effect on this upstream, by name."""
         return self._outgoing.ignored
 
+    @property
+    def notices(self) -> tuple[Notice, ...]:
+        """What parsing and writing the request left otherwise than the client sent it."""
+        return (*self.request.notices, *self._outgoing.notices)
+
     def events(self) -> AsyncGenerator[list[Event], None]:
         """The answer's events. Exactly one `Finish` or `Failed` ends them."""
         terms = self.terms
@@ -84,18 +89,25 @@ class Exchange:
             return PlainMachine()
         return AnswerMachine(
             new_id=partial(self.terms.identity.new, "call_"),
-            tools=self.request.tools,
+            # told not to call, the model calls nothing that was offered
+            tools=() if self.request.tool_choice.mode is ToolMode.NONE else self.request.tools,
             policy=self.terms.policy,
             parallel=self.request.options.parallel_tool_calls,
         )
 
 
 class Answer:
-    """An answer that has begun: `pieces` are its bytes, `emitter` knows afterwards how it went. Whoever opened it closes it."""
+    """An answer that has begun: `pieces` are its bytes, `notices` what is known before the first of them, and `emitter` knows afterwards how it went.
 
-    def __init__(self, events: AsyncGenerator[list[Event], None], emitter: ChatStream, pieces: AsyncGenerator[bytes, None]) -> None:
+    Whoever opened it closes it.
+    """
+
+    def __init__(
+        self, events: AsyncGenerator[list[Event], None], emitter: ChatStream, pieces: AsyncGenerator[bytes, None], notices: list[Notice]
+    ) -> None:
         self.emitter = emitter
         self.pieces = pieces
+        self.notices = notices
         self._events = events
 
     async def aclose(self) -> None:
@@ -108,19 +120,20 @@ async def open_stream(exchange: Exchange) -> Answer:
     """Pull until the upstream has said something, then give the stream; raises PenstockError when what it said is a fault."""
     events = exchange.events()
     emitter = ChatStream(exchange.head, exchange.meter.report)
-    emitter.notices.extend(exchange.request.notices)
+    emitter.notices.extend(exchange.notices)
     try:
         first = await first_events(events)
     except BaseException:
         await events.aclose()
         raise
-    return Answer(events, emitter, emitted(first, events, emitter))
+    notices = [*exchange.notices, *(event for event in first if isinstance(event, Notice))]
+    return Answer(events, emitter, emitted(first, events, emitter), notices)
 
 
 async def collect(exchange: Exchange) -> tuple[bytes, Whole]:
     """The whole answer's body, and the fold that it was made from; raises PenstockError when the stream failed."""
     whole = Whole()
-    whole.add(exchange.request.notices)
+    whole.add(exchange.notices)
     async with aclosing(exchange.events()) as events:
         async for batch in events:
             whole.add(batch)

@@ -3,16 +3,17 @@
 import itertools
 from collections.abc import AsyncGenerator
 
+import msgspec
 import pytest
 import trio
 
-from pipeline.clocks import Stop, Timeouts, Watched
+from pipeline.clocks import CLOSE_SECONDS, Stop, Timeouts, Watched
 from pipeline.emit.chat import KEEPALIVE
 from pipeline.errors import PenstockError, RateLimited, RequestError, StreamCut, UpstreamTimeout
 from pipeline.events import Failed, Finish, Notice, TextDelta, ThinkingDelta, UpstreamEvent
 from pipeline.flow import Exchange, Terms, collect, open_stream
 from pipeline.identity import Identity
-from pipeline.request import Message, Request, Role, TextPart
+from pipeline.request import Message, Request, Role, TextPart, Tool, ToolChoice, ToolMode
 from tests.support.scripted import ScriptedUpstream, Step
 
 ASK = Request("composer-2.5", (Message(Role.USER, (TextPart("Hi"),)),), stream=True)
@@ -166,7 +167,25 @@ async def test_a_stop_reaches_a_pull_that_waits(autojump_clock):
 
 
 async def test_an_upstream_that_does_not_close_is_left(autojump_clock):
-    async def stubborn() -> AsyncGenerator[list[UpstreamEvent], None]:
+    async def slow_to_close() -> AsyncGenerator[list[UpstreamEvent], None]:
+        try:
+            yield [TextDelta("a")]
+            await trio.sleep(100)
+        finally:
+            await trio.sleep(50)
+
+    watched = Watched(slow_to_close(), Timeouts(idle_seconds=1), Stop())
+    assert await anext(watched) == [TextDelta("a")]
+    with trio.move_on_after(0.5) as outer:
+        await anext(watched)
+    assert outer.cancelled_caught
+    started = trio.current_time()
+    await watched.aclose()
+    assert trio.current_time() - started <= CLOSE_SECONDS
+
+
+async def test_the_clock_that_ran_out_is_the_one_that_is_named(autojump_clock):
+    async def slow_to_close() -> AsyncGenerator[list[UpstreamEvent], None]:
         try:
             yield [TextDelta("a")]
             await trio.sleep(100)
@@ -174,12 +193,41 @@ async def test_an_upstream_that_does_not_close_is_left(autojump_clock):
             with trio.CancelScope(shield=True):
                 await trio.sleep(3)
 
-    watched = Watched(stubborn(), Timeouts(idle_seconds=1), Stop())
-    first, second = await anext(watched), await anext(watched)
-    assert first == [TextDelta("a")]
-    assert isinstance(second[0], Failed)
+    watched = Watched(slow_to_close(), Timeouts(idle_seconds=10, total_seconds=10.5), Stop())
+    await anext(watched)
+    (failed,) = await anext(watched)
+    assert isinstance(failed, Failed)
+    assert failed.error.code == "upstream_idle_timeout"
     with pytest.raises(StopAsyncIteration):
         await anext(watched)
+
+
+async def test_a_slow_client_is_not_the_upstreams_silence(autojump_clock):
+    subject, _ = exchange([[TextDelta("a")], [TextDelta("b")], [Finish()]], timeouts=Timeouts(idle_seconds=10))
+    answer = await open_stream(subject)
+    found = []
+    async for piece in answer.pieces:
+        found.append(piece)
+        await trio.sleep(15)
+    await answer.aclose()
+    assert found[-1].endswith(b"[DONE]\n\n")
+
+
+async def test_told_not_to_call_the_model_calls_nothing():
+    text = "<|tool_calls_begin|><|tool_call_begin|>Read<|tool_call_end|><|tool_calls_end|>"
+    request = Request("composer-2.5", ASK.messages, tools=(Tool("Read"),), tool_choice=ToolChoice(ToolMode.NONE))
+    subject, _ = exchange([[TextDelta(text), Finish()]], request=request)
+    _, whole = await collect(subject)
+    assert (whole.calls, whole.text, [notice.code for notice in whole.notices]) == ([], text, ["call_without_tools"])
+
+
+async def test_what_is_known_before_the_first_byte_is_known_to_the_server():
+    noticed = msgspec.structs.replace(ASK, notices=(Notice("parsed"),))
+    subject, _ = exchange([[Notice("early")], [TextDelta("a")], [Notice("late"), Finish()]], request=noticed)
+    answer = await open_stream(subject)
+    assert [notice.code for notice in answer.notices] == ["parsed", "early"]
+    await pieces(answer)
+    assert [notice.code for notice in answer.emitter.notices] == ["parsed", "early", "late"]
 
 
 async def test_what_an_upstream_cannot_take_is_raised_at_once():

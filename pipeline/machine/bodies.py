@@ -5,6 +5,7 @@ text, so that numbers lose nothing.
 """
 
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import msgspec
@@ -15,7 +16,8 @@ from pipeline.machine.schema import ANY, ToolSchema, is_text
 _NAMES = ("name", "tool", "tool_name", "toolName")
 _ARGUMENTS = ("arguments", "args", "input", "parameters", "params")
 _PAIR = re.compile(r"""\s*(?P<key>[^\s=:,]+)\s*[=:]\s*(?P<value>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^,]*)\s*(?:,|\Z)""")
-_FENCE = re.compile(r"\s*```\s*\Z")
+
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]')
 
 
 class Body(NamedTuple):
@@ -42,7 +44,7 @@ def read_json_body(source: str) -> Body | None:
 
 def read_arguments(source: str) -> dict[str, str] | None:
     """Arguments as key to JSON source text, from an object or from a string that holds one; {} where the source is empty."""
-    source = _FENCE.sub("", source)
+    source = source.rstrip().removesuffix("```")
     text = _string(source)
     source = source if text is None else text
     return {} if not source.strip() or source.strip() == "null" else _object(source)
@@ -54,14 +56,17 @@ def read_inline(source: str, name: str) -> Body:
     closing = {"(": ")", "[": "]"}[inner[0]]
     inner = inner[1:-1] if inner.endswith(closing) else inner[1:]
     arguments: dict[str, str] = {}
+    unread: list[str] = []
     at = 0
     while at < len(inner) and (found := _PAIR.match(inner, at)):
         value = found["value"].strip()
         if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
-            value = re.sub(r"\\(.)", r"\1", value[1:-1])
+            value = re.sub(r"\\([\\\"'])", r"\1", value[1:-1])
+        if found["key"] in arguments:
+            unread.append(found.group().strip())
         arguments.setdefault(found["key"], quote(value))
         at = found.end()
-    return Body(name, arguments, inner[at:].strip())
+    return Body(name, arguments, " ".join([*unread, inner[at:].strip()]).strip())
 
 
 def fit_arguments(arguments: dict[str, str], schema: ToolSchema) -> tuple[str, list[str]]:
@@ -93,11 +98,34 @@ def _fit(source: str, types: frozenset[str]) -> tuple[str, bool]:
 
 
 def _object(source: str) -> dict[str, str] | None:
+    """The members of an object by their source text; of a key that is given twice, the first."""
     try:
-        fields = msgspec.json.decode(source, type=dict[str, msgspec.Raw])
-        return {key: bytes(value).decode().strip() for key, value in fields.items()}
+        msgspec.json.decode(source, type=dict[str, msgspec.Raw])
+        members: dict[str, str] = {}
+        for key, value in _members(source):
+            members.setdefault(msgspec.json.decode(key, type=str), value)
     except (msgspec.MsgspecError, RecursionError, UnicodeError):
         return None
+    return members
+
+
+def _members(source: str) -> Iterator[tuple[str, str]]:
+    """Key and value of each member, as they stand in the text of a valid object."""
+    depth = 0
+    key, start = "", 0
+    for found in _TOKEN.finditer(source):
+        token = found.group()
+        if depth == 1 and token == ":":
+            key, start = source[start : found.start()].strip(), found.end()
+        elif depth == 1 and token in ",}":
+            if key:
+                yield key, source[start : found.start()].strip()
+            key, start = "", found.end()
+        if token in "{[":
+            depth += 1
+            start = found.end() if depth == 1 else start
+        elif token in "}]":
+            depth -= 1
 
 
 def _string(source: str) -> str | None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pipeline.errors import PenstockError, UpstreamError
 from pipeline.events import Event, Failed, NativeToolCall, Notice, ToolCallDelta, ToolCallEnd, ToolCallStart
 from pipeline.machine.bodies import fit_arguments, read_arguments
-from pipeline.machine.inventory import Inventory, ToolPolicy, Unknown
+from pipeline.machine.inventory import Inventory, Malformed, ToolPolicy, Unknown
 from pipeline.machine.schema import ToolSchema
 from pipeline.request import Tool
 
@@ -21,12 +21,18 @@ class Calls:
         self.failed = False
         self.events: list[Event] = []
         self._new_id = new_id
+        self._ids: set[str] = set()
 
     def start(self, name: str, call_id: str | None = None) -> int:
         """Open the next call and give its index."""
         index = self.count
         self.count += 1
-        self.events.append(ToolCallStart(index, call_id or self._new_id(), name))
+        if call_id in self._ids:
+            self.notice("call_id_repeated", f"a second call, of {name}, came with the id of an earlier one and got its own")
+            call_id = None
+        call_id = call_id or self._new_id()
+        self._ids.add(call_id)
+        self.events.append(ToolCallStart(index, call_id, name))
         return index
 
     def notice(self, code: str, detail: str) -> None:
@@ -57,6 +63,9 @@ def native_call(calls: Calls, call: NativeToolCall) -> None:
         calls.notice("parallel_call_dropped", f"a second call, of {schema.name}, was dropped: parallel_tool_calls is false")
         return
     arguments = read_arguments(call.arguments)
+    if arguments is None and calls.policy.malformed is Malformed.ERROR:
+        calls.fail(UpstreamError("The model wrote a tool call whose arguments cannot be read.", code="malformed_tool_call"))
+        return
     if arguments is None:
         calls.notice("malformed_call", f"a native call of {schema.name} was dropped: its arguments are not a JSON object")
         return

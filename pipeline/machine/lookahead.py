@@ -53,8 +53,11 @@ def begins_call(tape: Tape, marker: Marker, inventory: Inventory) -> Verdict:
 
 def begins_argument(tape: Tape, marker: Marker, schema: ToolSchema, given: frozenset[str]) -> re.Match[str] | Verdict:
     """`tool_sep` inside a value: only a key of the tool that is not yet given, and its separator, make it count."""
+    ahead = tape.text[marker.stop : marker.stop + schema.longest_key_chars + 1]
+    reaches_end = marker.stop + len(ahead) == len(tape.text)
+    if reaches_end and tape.ended is None and schema.starts_odd_key(ahead, given):
+        return Verdict.WAIT
     found = schema.key_pattern.match(tape.text, marker.stop)
     if found:
         return found if schema.accepts_key(found["key"], found["separator"], given) else Verdict.NO
-    rest = tape.text[marker.stop :]
-    return tape.undecided() if schema.starts_key(rest, given) else Verdict.NO
+    return tape.undecided() if reaches_end and schema.starts_key(ahead, given) else Verdict.NO

@@ -20,6 +20,7 @@ MAX_NODES = 2_000
 MAX_KEY_CHARS = 128
 
 _PLAIN_KEY = rf"[^\s<>=:]{{1,{MAX_KEY_CHARS}}}"
+_SEPARATORS = ("\r\n", "\n", ": ", " ", "=")
 _IDENTIFIER = re.compile(r"[A-Za-z_][\w.-]*\Z")
 
 
@@ -38,8 +39,7 @@ class ToolSchema:
     def __init__(self, tool: Tool) -> None:
         self.name = tool.name
         self._root = tool.parameters
-        properties = tool.parameters.get("properties")
-        self._properties: dict[str, Json] = cast("dict[str, Json]", properties) if isinstance(properties, dict) else {}
+        self._properties = _Types(tool.parameters).properties(tool.parameters)
         self._types: dict[str, frozenset[str]] = {}
         self._folded = folded(self._properties)
 
@@ -63,23 +63,43 @@ class ToolSchema:
     @cached_property
     def key_pattern(self) -> re.Pattern[str]:
         """A key and its separator, as they stand behind a `tool_sep`."""
-        odd = sorted((key for key in self._properties if not re.fullmatch(_PLAIN_KEY, key)), key=len, reverse=True)
-        keys = "|".join([*map(re.escape, odd), _PLAIN_KEY])
+        keys = "|".join([*map(re.escape, self._odd_keys), _PLAIN_KEY])
         return re.compile(rf"\s{{0,16}}(?P<key>{keys})(?P<separator>\r?\n|: | |=)")
+
+    @cached_property
+    def longest_key_chars(self) -> int:
+        """The most characters that can stand between a `tool_sep` and the end of the separator behind its key."""
+        return 16 + max([MAX_KEY_CHARS, *map(len, self._properties)]) + 2
 
     def starts_key(self, rest: str, given: frozenset[str]) -> bool:
         """Whether `rest`, which ends where the text so far ends, may still become a key that is not yet given and its separator."""
         spelling = rest.lstrip()
-        if len(rest) - len(spelling) > 16:
+        if len(rest) > self.longest_key_chars or len(rest) - len(spelling) > 16:
             return False
         whole = spelling.removesuffix("\r").removesuffix(":")
         if self.is_open:
             return not whole or (_IDENTIFIER.match(whole) is not None and len(whole) <= MAX_KEY_CHARS and whole not in given)
         if whole != spelling:
             key = self.key(whole)
-            return key is not None and key not in given
-        start = fold(whole)
-        return any(key.startswith(whole) or fold(key).startswith(start) for key in self._properties if key not in given)
+            if key is not None and key not in given:
+                return True
+        if self.starts_odd_key(rest, given):
+            return True
+        start = fold(spelling)
+        candidates = [key for key in self._properties if key not in given]
+        return any(key.startswith(spelling) for key in candidates) or (
+            (bool(start) or not spelling) and not re.search(r"[\s<>=:]", spelling) and any(fold(key).startswith(start) for key in candidates)
+        )
+
+    def starts_odd_key(self, rest: str, given: frozenset[str]) -> bool:
+        """Whether `rest` begins a key with a space, a colon or the like in it, so that a shorter key may not yet be taken for it."""
+        spelling = rest.lstrip()
+        wholes = (key + separator for key in self._odd_keys if key not in given for separator in _SEPARATORS)
+        return any(len(spelling) < len(whole) and whole.startswith(spelling) for whole in wholes)
+
+    @cached_property
+    def _odd_keys(self) -> list[str]:
+        return sorted((key for key in self._properties if not re.fullmatch(_PLAIN_KEY, key)), key=len, reverse=True)
 
     def accepts_key(self, spelling: str, separator: str, given: frozenset[str]) -> bool:
         """Whether a key and its separator behind a `tool_sep` inside a value begin the next argument."""
@@ -112,6 +132,21 @@ class _Types:
     def __init__(self, root: dict[str, Json]) -> None:
         self._root = root
         self._nodes_left = MAX_NODES
+
+    def properties(self, schema: Json, depth: int = 0) -> dict[str, Json]:
+        """The properties that an object schema names, through its references and alternatives."""
+        self._nodes_left -= 1
+        if not isinstance(schema, dict) or depth > MAX_DEPTH or self._nodes_left < 0:
+            return {}
+        node = cast("dict[str, Json]", schema)
+        found: dict[str, Json] = {}
+        if isinstance(node.get("$ref"), str):
+            found |= self.properties(self._target(node["$ref"]), depth + 1)
+        for word in ("allOf", "anyOf", "oneOf"):
+            for member in _members(node.get(word)):
+                found |= self.properties(member, depth + 1)
+        own = node.get("properties")
+        return found | (cast("dict[str, Json]", own) if isinstance(own, dict) else {})
 
     def of(self, schema: Json, depth: int = 0) -> frozenset[str]:
         """The JSON types that the schema allows."""

@@ -28,7 +28,7 @@ class State(Enum):
     BEHIND_BLOCK = auto()
 
 
-# state -> what may come there -> next state; the docs' diagram is drawn from this table
+# state -> what may come there -> next state
 TRANSITIONS: dict[State, dict[str, State]] = {
     State.PROSE: {"text": State.PROSE, "token": State.BEHIND_TOKEN, "calls begin": State.BLOCK, "call begin": State.CALL},
     State.BEHIND_TOKEN: {"second token": State.BEHIND_TOKEN, "other": State.PROSE},
@@ -68,6 +68,11 @@ class FieldMachine:
             State.BEHIND_BLOCK: self._behind_block,
         }
 
+    @property
+    def has_open_call(self) -> bool:
+        """Whether a call of this field has left its start and not its end."""
+        return self._call is not None and self._call.is_open
+
     def feed(self, piece: str) -> None:
         """Consume the next piece, which is not empty."""
         if self._call is not None and self._call.stream(piece):
@@ -86,11 +91,12 @@ class FieldMachine:
             self._run()
         if self._call is not None:
             self._call.cut()
+            self._call = None
         elif self.state is State.BLOCK:
             self._leave_block(ended=True)
             self._run()
         rest = self._tape.take(len(self._tape.text))
-        if rest and self._call is None:
+        if rest:
             self._emit(rest)
 
     def _run(self) -> None:
@@ -121,8 +127,7 @@ class FieldMachine:
         return True
 
     def _answer_begins(self, marker: Marker) -> None:
-        if self._thinking:
-            self._thinking = self._awaits_token = False
+        self._thinking = self._awaits_token = False
         self._final_is_open = marker.kind is Kind.FINAL
         self._tokens = 1
         self._tape.at = marker.stop
@@ -153,10 +158,13 @@ class FieldMachine:
         """Inside a block, between calls: white space, the next call, or the block's end."""
         tape = self._tape
         found = _VISIBLE.search(tape.text, tape.at)
+        space = (found.start() if found else len(tape.text)) - tape.at
+        if not self._block_calls and space > MAX_SPACE:
+            return self._leave_block()
         if found is None:
             if self._block_calls:
                 tape.at = len(tape.text)
-            return not self._block_calls and len(tape.text) - tape.at > MAX_SPACE and self._leave_block()
+            return False
         marker = marker_at(tape.text, found.start())
         if marker is not None and marker.kind is Kind.PARTIAL and tape.ended is None:
             return False

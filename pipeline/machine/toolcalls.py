@@ -35,7 +35,7 @@ class State(Enum):
     DONE = auto()
 
 
-# state -> what may come there -> next state; the docs' diagram is drawn from this table
+# state -> what may come there -> next state
 TRANSITIONS: dict[State, dict[str, State]] = {
     State.HEAD: {"pairs": State.VALUE, "body": State.BODY, "name only": State.BODY, "not allowed": State.RAW, "prose": State.DONE},
     State.VALUE: {"argument": State.VALUE, "malformed": State.BODY, "end": State.DONE, "failed": State.DONE},
@@ -87,6 +87,11 @@ class CallMachine:
             return False
         self._calls.events.append(ToolCallDelta(self._index, escape(piece)))
         return True
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its start has left, so that nothing else may leave before its end."""
+        return self._index is not None and self.state is not State.DONE
 
     def cut(self) -> None:
         """The stream ended inside the call: nothing of it is completed, and what had not left is given back or named."""
@@ -175,6 +180,10 @@ class CallMachine:
         marker = find_marker(self._tape.text, self._tape.at)
         if marker is None or self._schema is None:
             return False
+        ahead = self._tape.text[marker.stop : marker.stop + self._schema.longest_key_chars + 1]
+        more_may_come = self._tape.ended is None and marker.stop + len(ahead) == len(self._tape.text)
+        if more_may_come and self._schema.starts_odd_key(ahead, frozenset()):
+            return False
         found = self._schema.key_pattern.match(self._tape.text, marker.stop)
         if found:
             spelling = found["key"]
@@ -182,8 +191,7 @@ class CallMachine:
                 self._calls.notice("unknown_argument", f"{self._schema.name} has no argument {spelling}; passed on")
             self._argument(spelling, found["separator"], found.end())
             return True
-        rest = self._tape.text[marker.stop :]
-        if len(rest) <= 160 and "<" not in rest and self._tape.undecided() is Verdict.WAIT:
+        if more_may_come and "<" not in ahead:
             return False
         if self._calls.policy.malformed is not Malformed.RECOVER:
             return self._fail_malformed()
@@ -341,7 +349,7 @@ class CallMachine:
             return read_json_body(source)
         if self._form is Form.INLINE:
             return read_inline(source, name)
-        return Body(name, {} if self._form is Form.NAME else read_arguments(source))
+        return Body(name, {}, source.strip()) if self._form is Form.NAME else Body(name, read_arguments(source))
 
     def _malformed(self, source: str) -> None:
         policy = self._calls.policy.malformed

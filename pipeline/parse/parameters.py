@@ -2,8 +2,8 @@
 
 Theory of operation: each row of `PARAMETERS` says what becomes of one field of a Chat Completions body: read by the parsers (`HONOURED`), mapped to
 its modern form with a Notice (`MAPPED`), of no effect on Composer and reported so (`IGNORED`), or refused when it asks for something (`REJECTED`).
-The README's table is made from the rows. `sort_parameters` applies the rows that need no parser: it checks type and range, refuses, and collects the
-ignored ones. A field without a row is unknown: kept in `extra`, never judged. null means absent for every field that has a row.
+`sort_parameters` applies the rows that need no parser: it checks type and range, refuses, and collects the ignored ones. A field without a row is
+unknown: kept in `extra`, never judged. null means absent for every field that has a row.
 """
 
 from enum import StrEnum

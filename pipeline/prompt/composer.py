@@ -10,8 +10,11 @@ machine would read. Images stand as `[image N]`, counted through the request in 
 client is left out: Composer did not write it for the next turn. Nothing is guessed from the words of a message, and no turn is invented.
 """
 
+from collections.abc import Callable
+
 import msgspec
 
+from pipeline.events import Notice
 from pipeline.prompt.neutral import neutralise, neutralise_json
 from pipeline.request import ImagePart, Json, Message, Request, Tool, ToolMode
 
@@ -104,21 +107,23 @@ def _tool_line(tool: Tool) -> str:
 
 
 def _conversation(messages: tuple[Message, ...]) -> tuple[list[str], bool]:
-    """One block a message, and whether any text of theirs had to be neutralised."""
+    """One block a message, and whether anything of theirs had to be neutralised."""
     blocks: list[str] = []
     changed = False
     image_count = 0
+
+    def clean(text: str) -> str:
+        nonlocal changed
+        shown = neutralise(text)
+        changed = changed or shown != text
+        return shown
+
     called: dict[str, str] = {}
     for message in messages:
         text, image_count = _text(message, image_count)
         called.update((call.id, call.name) for call in message.tool_calls)
-        shown = neutralise(text)
-        changed = changed or shown != text
-        head = _label(message, called)
-        records = (
-            f"[called {neutralise(call.name)}, id {neutralise(call.id)}, with {neutralise(neutralise_json(call.arguments))}]"
-            for call in message.tool_calls
-        )
+        shown, head = clean(text), _label(message, called, clean)
+        records = [f"[called {clean(call.name)}, id {clean(call.id)}, with {clean(neutralise_json(call.arguments))}]" for call in message.tool_calls]
         blocks.append("\n".join([f"{head} {shown}" if shown else head, *records]))
     return blocks, changed
 
@@ -143,12 +148,12 @@ def _text(message: Message, image_count: int) -> tuple[str, int]:
     return text, image_count
 
 
-def _label(message: Message, called: dict[str, str]) -> str:
+def _label(message: Message, called: dict[str, str], clean: Callable[[str], str]) -> str:
     """The role and who or what speaks in it; a tool result names the tool of the call that it answers."""
     name, call_id = message.name, message.tool_call_id
     if call_id is not None:
         name = name or called.get(call_id)
-    about = ", ".join(neutralise(word) for word in (name, call_id) if word)
+    about = ", ".join(clean(word) for word in (name, call_id) if word)
     return f"{message.role.upper()} ({about}):" if about else f"{message.role.upper()}:"
 
 
@@ -171,3 +176,10 @@ def _rules(request: Request) -> list[str]:
 
 def _json(value: Json) -> str:
     return neutralise_json(msgspec.json.encode(value).decode())
+
+
+def told_not_enforced(request: Request) -> tuple[Notice, ...]:
+    """What the client may take for a promise and the prompt can only ask for."""
+    options = request.options
+    asked = [name for name, is_set in (("the token limit", options.max_tokens is not None), ("stop", bool(options.stop))) if is_set]
+    return (Notice("told_not_enforced", f"the model is told of {' and '.join(asked)}; nothing enforces it"),) if asked else ()

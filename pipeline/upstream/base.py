@@ -5,7 +5,7 @@ from typing import Protocol
 
 import msgspec
 
-from pipeline.events import UpstreamEvent
+from pipeline.events import Notice, UpstreamEvent
 from pipeline.models import Model
 from pipeline.request import Request
 
@@ -14,13 +14,14 @@ class Outgoing(msgspec.Struct, frozen=True):
     """A request as the upstream takes it.
 
     `body` is what is sent; `prompt` is the text that the model reads, for the usage estimate; `request` is what both were written from; `ignored`
-    names the client's parameters that have no effect on this upstream.
+    names the client's parameters that have no effect on this upstream, and `notices` say what else of the request is not as the client sent it.
     """
 
     request: Request
     body: bytes
     prompt: str
     ignored: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
 
 
 class Upstream(Protocol):
