@@ -102,10 +102,11 @@ class Watched(AsyncIterator[list[UpstreamEvent]]):
             await self._batches.aclose()
 
     def _reason(self) -> PenstockError:
-        now, seconds = anyio.current_time(), self._timeouts
-        if now >= self._stop.at:
+        # by the deadlines and not by the time: an upstream that closed slowly may have let another clock run out since
+        due, seconds = min(self._quiet_at, self._total_at, self._stop.at), self._timeouts
+        if due == self._stop.at:
             return Draining("The server is shutting down; send the request again.", retry_after_seconds=1)
-        if now >= self._total_at:
+        if due == self._total_at:
             return UpstreamTimeout(f"The answer took longer than {seconds.total_seconds:g} seconds.", code="upstream_total_timeout")
         if not self._started:
             return UpstreamTimeout(f"The upstream sent nothing for {seconds.first_event_seconds:g} seconds.", code="upstream_first_event_timeout")
