@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from pipeline.upstream.composer_write import FIXED_HEADERS
 from server.config_access import is_for_this_machine
 from server.config_addresses import is_base_url, is_loopback, is_path, split_url
 from server.problems import Problem, ValuePath, format_path, listed, shown
@@ -19,12 +20,7 @@ HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
 MASK = "***"
 """Stands where a credential was left out of what is printed."""
 
-OWN_HEADERS = frozenset(
-    [
-        *("authorization", "connect-protocol-version", "content-encoding", "content-length", "content-type", "host", "transfer-encoding"),
-        *("connection", "keep-alive", "proxy-connection", "te", "trailer", "upgrade"),
-    ]
-)
+OWN_HEADERS = FIXED_HEADERS | {"authorization"}
 """Headers that belong to the request itself, or that the credential makes."""
 
 

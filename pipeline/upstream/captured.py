@@ -25,7 +25,7 @@ from pipeline.errors import ModelNotFound
 from pipeline.events import UpstreamEvent
 from pipeline.identity import Identity
 from pipeline.models import MODELS, Model, resolve_composer_model
-from pipeline.prompt.composer import assemble_prompt
+from pipeline.prompt.composer import assemble_prompt, told_not_enforced
 from pipeline.request import Request
 from pipeline.upstream.base import Outgoing
 from pipeline.upstream.composer_write import write_message
@@ -74,7 +74,13 @@ class CapturedUpstream:
         if request.model.startswith(PREFIX):
             self._case(request.model)
         prompt = assemble_prompt(request)
-        return Outgoing(request, write_message(request, prompt, self._identity, conversation_id=request.conversation), prompt, request.ignored)
+        return Outgoing(
+            request,
+            write_message(request, prompt, self._identity, conversation_id=request.conversation),
+            prompt,
+            tuple(request.extra),
+            told_not_enforced(request),
+        )
 
     async def stream(self, outgoing: Outgoing, key: str | None = None) -> AsyncGenerator[list[UpstreamEvent], None]:
         """The fixture, or the demonstration's answer; `key` is not needed."""

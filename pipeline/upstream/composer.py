@@ -2,16 +2,18 @@
 
 Theory of operation: `write` makes Composer's message of a request. `stream` exchanges the key for an access token, posts the message to the endpoint
 and gives the events of the answer, one list for each read. A read that completes no event gives no list; an empty piece, which is how the transport
-tells silence, gives an empty one. The end envelope ends the reading, and the connection is closed; what is missing at the end of the body is a fault.
+tells silence, gives an empty one. The end envelope ends the reading; the connection is used again if the body ends at once behind it, and is closed
+otherwise. What is missing at the end of the body is a fault.
 
-A token that was kept from an earlier request may have been withdrawn since. When the upstream refuses it before it said anything else, the token is
-dropped and the request is sent once more, with a new one.
+A token that was kept from an earlier request may have been withdrawn since. When the upstream refuses it, the token is dropped; and if the upstream
+said nothing before that, the request is sent once more, with a new one. A refusal is the caller's to mend where the key is theirs. Otherwise it is a
+permanent fault of the upstream, and nothing of what the upstream says about it is shown.
 
 A conversation that the request names keeps its id: the UUID is derived from the account and that name. Only then is the account asked for.
 
 Invariants: the key goes to the token exchange and the public API, the access token and the operator's own headers go to the endpoint, nothing goes
-anywhere else, and redirects are not followed. Nothing raises while streaming: faults are `Failed`, without the key or the token in their words.
-Left alone: how long an answer may take (`pipeline.clocks`), and retries of anything else.
+anywhere else, and redirects are not followed. Nothing raises while streaming: faults are `Failed`, without the key, the token or what the operator's
+headers hold in their words. Left alone: how long an answer may take (`pipeline.clocks`), and retries of anything else.
 """
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -20,26 +22,29 @@ from contextlib import aclosing, suppress
 import anyio
 import msgspec
 
-from pipeline.credential import Credential, Secret
+from pipeline.credential import Credential, Kind, Secret
 from pipeline.errors import AuthenticationError, PenstockError, ProtocolViolation, UnsupportedParameter, UpstreamError, UpstreamUnusable
 from pipeline.events import Failed, UpstreamEvent
 from pipeline.identity import Identity
 from pipeline.models import MODELS, Model, resolve_composer_model
-from pipeline.prompt.composer import assemble_prompt
+from pipeline.prompt.composer import assemble_prompt, told_not_enforced
 from pipeline.request import ImagePart, Request
 from pipeline.upstream.base import Outgoing
 from pipeline.upstream.composer_account import ComposerAccounts
 from pipeline.upstream.composer_write import FIXED_HEADERS, connect_headers, derived_uuid, write_message
-from pipeline.upstream.http import USER_AGENT, Client, Response, content_coding, opened, pieces, read_bounded
+from pipeline.upstream.http import USER_AGENT, Client, Response, content_coding, opened, pieces, read_bounded, take_end
 from pipeline.upstream.redaction import redacted
 from pipeline.upstream.single_flight import Held
 from pipeline.usage.estimate import tokens_of
 from pipeline.wire.composer import ComposerDecoder
 from pipeline.wire.composer_errors import error_from_http
+from pipeline.wire.outcomes import REFUSED_CREDENTIALS
 
 API_BASE = "https://api.cursor.com"
 MAX_ERROR_BYTES = 65_536
 ERROR_BODY_SECONDS = 5.0
+SHORTEST_SECRET_CHARS = 6
+"""A shorter value of a header is found in many a word, and is no credential."""
 
 # what must be set -> the variable that sets it
 REQUIRED = {"base_url": "CURSOR_BACKEND_BASE_URL", "endpoint": "CURSOR_CHAT_ENDPOINT"}
@@ -85,6 +90,7 @@ class ComposerUpstream:
         self._config = config
         self._client = client
         self._identity = identity or Identity()
+        self._header_secrets = [value for value in config.headers.values() if len(value) >= SHORTEST_SECRET_CHARS]
         self._accounts = ComposerAccounts(client, config.base_url, config.api_base, self._identity.created)
 
     def models(self) -> Sequence[Model]:
@@ -109,7 +115,7 @@ class ComposerUpstream:
         if any(isinstance(part, ImagePart) for message in request.messages for part in message.parts):
             raise UnsupportedParameter("Images are not sent to this upstream.", param="messages")
         prompt = assemble_prompt(request)
-        return Outgoing(request, write_message(request, prompt, self._identity), prompt, request.ignored)
+        return Outgoing(request, write_message(request, prompt, self._identity), prompt, tuple(request.extra), told_not_enforced(request))
 
     async def stream(self, outgoing: Outgoing, key: str | None = None) -> AsyncGenerator[list[UpstreamEvent], None]:
         """The answer; `key` is the caller's own, which is used where the upstream has none of its own."""
@@ -117,25 +123,26 @@ class ComposerUpstream:
             key = self._config.credential.key(key)
             body = await self._body(outgoing, key)
         except PenstockError as error:
-            yield [Failed(error)]
+            yield [Failed(self._told(error, [key or ""]))]
             return
         may_repeat = True
         while True:
             try:
                 token = None if key is None else await self._accounts.token(key)
             except PenstockError as error:
-                yield [Failed(error)]
+                yield [Failed(self._told(error, [key or ""]))]
                 return
+            secrets = [*self._header_secrets, *(secret for secret in (key, token.value.reveal() if token else None) if secret)]
             said_nothing, repeats = True, False
-            async with aclosing(self._call(body, token, over_half_window=self._over_half_window(outgoing))) as batches:
+            async with aclosing(self._call(outgoing, body, token, secrets)) as batches:
                 async for batch in batches:
-                    if said_nothing and key is not None and token is not None and _is_refused(batch):
+                    if key is not None and token is not None and _is_refused(batch):
                         self._accounts.drop_token(key, token.value)
-                        repeats = token.is_kept and may_repeat
+                        repeats = said_nothing and len(batch) == 1 and token.is_kept and may_repeat
                         if repeats:
                             break
                     said_nothing = said_nothing and not batch
-                    yield _redacted(batch, key, token)
+                    yield [*batch[:-1], Failed(self._told(last.error, secrets))] if batch and isinstance(last := batch[-1], Failed) else batch
             if not repeats:
                 return
             may_repeat = False
@@ -148,20 +155,27 @@ class ComposerUpstream:
         account = "" if key is None else await self._accounts.identity(key)
         return write_message(outgoing.request, outgoing.prompt, self._identity, conversation_id=derived_uuid(account, conversation))
 
-    async def _call(self, body: bytes, token: Held[Secret] | None, *, over_half_window: bool) -> AsyncGenerator[list[UpstreamEvent], None]:
+    async def _call(
+        self, outgoing: Outgoing, body: bytes, token: Held[Secret] | None, secrets: Sequence[str]
+    ) -> AsyncGenerator[list[UpstreamEvent], None]:
         """One call of the endpoint: its events, `Finish` or `Failed` last."""
-        decoder = ComposerDecoder(over_half_window=over_half_window)
+        decoder = ComposerDecoder(over_half_window=self._over_half_window(outgoing), secrets=secrets)
         try:
             async with opened(self._client, "POST", self._config.url, self._headers(token), body) as response:
-                refusal = await _refusal(response)
+                refusal = await _refusal(response, secrets)
                 if refusal is not None:
                     yield [Failed(refusal)]
                     return
                 async with aclosing(pieces(response)) as received:
                     async for piece in received:
                         events = decoder.feed(piece)
-                        if events or not piece:
-                            yield events
+                        try:
+                            if events or not piece:
+                                yield events
+                        finally:
+                            # behind the last list, so that nobody waits for it; and also when the reader leaves with that list
+                            if decoder.finished:
+                                await take_end(received)  # noqa: ASYNC102 - the shield and the time are in there
                         if decoder.finished:
                             return
         except UpstreamError as fault:
@@ -181,6 +195,12 @@ class ComposerUpstream:
             headers["authorization"] = f"Bearer {token.value.reveal()}"
         return {**headers, **connect_headers(self._identity)}
 
+    def _told(self, error: PenstockError, secrets: Sequence[str]) -> PenstockError:
+        """The error as the client is told it: without the secrets, and nobody is asked for a key that is not theirs."""
+        if isinstance(error, AuthenticationError) and self._config.credential.kind is not Kind.CALLER:
+            return UpstreamUnusable(REFUSED_CREDENTIALS.message, code=REFUSED_CREDENTIALS.code)
+        return redacted(error, secrets)
+
     def _over_half_window(self, outgoing: Outgoing) -> bool:
         model = self.find_model(outgoing.request.model)
         window = self._config.context_window if model is None else model.context_window
@@ -192,7 +212,7 @@ class ComposerUpstream:
         return msgspec.structs.replace(model, context_window=self._config.context_window)
 
 
-async def _refusal(response: Response) -> PenstockError | None:
+async def _refusal(response: Response, secrets: Sequence[str]) -> PenstockError | None:
     """Why there is no stream to read; None when there is one."""
     status = response.status_code
     if 300 <= status < 400:
@@ -205,17 +225,9 @@ async def _refusal(response: Response) -> PenstockError | None:
         # a status without its words is still an answer
         with suppress(UpstreamError), anyio.move_on_after(ERROR_BODY_SECONDS):
             body = await read_bounded(response, MAX_ERROR_BYTES)
-    return error_from_http(status, response.headers, body)
+    return error_from_http(status, response.headers, body, secrets=secrets)
 
 
 def _is_refused(batch: list[UpstreamEvent]) -> bool:
-    """Whether a list says that the token is not accepted, and nothing else."""
-    return len(batch) == 1 and isinstance(batch[0], Failed) and isinstance(batch[0].error, AuthenticationError)
-
-
-def _redacted(batch: list[UpstreamEvent], key: str | None, token: Held[Secret] | None) -> list[UpstreamEvent]:
-    """The list without the key and the token in the words of its error."""
-    if not batch or not isinstance(last := batch[-1], Failed):
-        return batch
-    secrets = [secret for secret in (key, token.value.reveal() if token else None) if secret]
-    return [*batch[:-1], Failed(redacted(last.error, secrets))]
+    """Whether a list ends with the word that the token is not accepted."""
+    return bool(batch) and isinstance(last := batch[-1], Failed) and isinstance(last.error, AuthenticationError)

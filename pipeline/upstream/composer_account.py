@@ -96,7 +96,7 @@ class ComposerAccounts:
         if 300 <= reply.status < 400 or reply.status in (404, 405):
             raise UpstreamUnusable("The upstream has no token exchange at the configured `base_url`.", code="upstream_endpoint_gone")
         if reply.status != 200:
-            raise redacted(error_from_http(reply.status, reply.headers, reply.body), [key])
+            raise redacted(error_from_http(reply.status, reply.headers, reply.body, secrets=[key]), [key])
         try:
             token = msgspec.json.decode(reply.body, type=_Exchanged).token
         except (msgspec.MsgspecError, ValueError, RecursionError):
@@ -112,7 +112,7 @@ class ComposerAccounts:
         except PenstockError:
             return stand_in
         if reply.status == 401:
-            raise redacted(error_from_http(reply.status, reply.headers, reply.body), [key])
+            raise redacted(error_from_http(reply.status, reply.headers, reply.body, secrets=[key]), [key])
         if reply.status != 200:
             return stand_in
         try:

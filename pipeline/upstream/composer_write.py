@@ -20,9 +20,13 @@ from pipeline.wire.composer_request import ComposerRequest, encode_request
 CONTENT_TYPE = "application/connect+proto"
 
 FIXED_HEADERS = frozenset(
-    {"content-type", "connect-protocol-version", "accept-encoding", "content-length", "transfer-encoding", "connection", "host", "x-request-id"}
+    [
+        *("content-type", "connect-protocol-version", "accept-encoding", "x-request-id"),
+        *("host", "content-length", "content-encoding", "transfer-encoding"),
+        *("connection", "keep-alive", "proxy-authorization", "proxy-connection", "te", "trailer", "upgrade"),
+    ]
 )
-"""Headers, in lower case, that nobody can replace: another value would make it another protocol."""
+"""Headers, in lower case, that nobody can replace: another value would make it another protocol. Whoever reads the settings refuses them."""
 
 
 def write_message(request: Request, prompt: str, identity: Identity, *, conversation_id: str | None = None) -> bytes:

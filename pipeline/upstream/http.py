@@ -23,10 +23,14 @@ import httpx
 
 import pipeline
 from pipeline.clocks import CLOSE_SECONDS, Timeouts
-from pipeline.errors import StreamCut, UpstreamTimeout, UpstreamUnavailable, UpstreamUnusable
-from pipeline.upstream.transport import Transport
+from pipeline.errors import StreamCut, UpstreamError, UpstreamTimeout, UpstreamUnavailable, UpstreamUnusable
+from pipeline.upstream.transport import ProxyRefusedError, Transport
+from pipeline.wire.outcomes import PROXY_REFUSED
 
 USER_AGENT = f"penstock/{pipeline.__version__}"
+
+END_SECONDS = 0.05
+"""How long the end of a body may be waited for when nothing else of it is wanted."""
 
 # The names under which the other modules know httpx's types; they do not import it themselves.
 Client = httpx.AsyncClient
@@ -37,7 +41,7 @@ _FAULTS = (
     (httpx.ConnectTimeout, UpstreamTimeout, "The upstream did not accept the connection in time."),
     (httpx.TimeoutException, UpstreamTimeout, "The upstream did not take the request in time."),
     (httpx.ConnectError, UpstreamUnavailable, "The upstream cannot be reached."),
-    (httpx.ProxyError, UpstreamUnavailable, "The proxy before the upstream refused the connection."),
+    (httpx.ProxyError, UpstreamUnavailable, "The proxy before the upstream made no connection to it."),
     (httpx.UnsupportedProtocol, UpstreamUnusable, "The upstream's or the proxy's address is not one that can be spoken to."),
     (httpx.LocalProtocolError, UpstreamUnusable, "The request to the upstream holds what HTTP cannot carry."),
     (httpx.TransportError, StreamCut, "The upstream closed the connection before its answer was complete."),
@@ -78,6 +82,8 @@ def told_faults() -> Generator[None, None, None]:
     except (httpx.HTTPError, httpx.InvalidURL) as fault:
         if _is_certificate_fault(fault):
             raise UpstreamUnusable("The upstream's certificate is not valid.", code="upstream_certificate_invalid") from None
+        if isinstance(fault, ProxyRefusedError):
+            raise UpstreamUnusable(PROXY_REFUSED.message, code=PROXY_REFUSED.code) from None
         for kind, error, message in _FAULTS:
             if isinstance(fault, kind):
                 raise error(message) from None
@@ -123,6 +129,15 @@ async def pieces(response: Response) -> AsyncGenerator[bytes, None]:
     finally:
         if isinstance(iterator, AsyncGenerator):
             await iterator.aclose()
+
+
+async def take_end(received: AsyncGenerator[bytes, None]) -> None:
+    """One more read of a body whose answer is complete, for the end of its frame: only then can the connection be used again.
+
+    Never raises, and takes no longer than `END_SECONDS`; an upstream that goes on is closed as it would have been.
+    """
+    with anyio.move_on_after(END_SECONDS, shield=True), suppress(UpstreamError):
+        await anext(received, None)
 
 
 async def read_bounded(response: Response, max_bytes: int) -> bytes:

@@ -7,7 +7,8 @@ empty piece is the transport's word for silence and gives an empty one. An HTTP 
 What the body leaves out of the request (`left_out`) is named by Notices in the first list that says something.
 
 Invariants: the key goes to the configured host only, never into an error, a log or a repr; redirects are not followed. Closing the generator closes
-the connection, in every state. Left alone: retries and clocks, which are the flow's; and which models there are, since the upstream itself says so.
+the connection, in every state; one whose answer is complete is used again if the body's frame ends at once. Left alone: retries and clocks, which are
+the flow's; and which models there are, since the upstream itself says so.
 """
 
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -26,7 +27,7 @@ from pipeline.models import Model
 from pipeline.prompt.chat_body import ChatProfile, left_out, not_passed, prompt_text, write_chat_body
 from pipeline.request import Request
 from pipeline.upstream.base import Outgoing
-from pipeline.upstream.http import Client, Response, content_coding, opened, pieces, read_bounded
+from pipeline.upstream.http import Client, Response, content_coding, opened, pieces, read_bounded, take_end
 from pipeline.upstream.redaction import redacted
 from pipeline.wire.openai_chat import REQUEST_HEADERS, OpenAIChatDecoder, State
 from pipeline.wire.openai_errors import OpenAIErrors
@@ -95,10 +96,10 @@ class OpenAIChatUpstream:
         try:
             headers = self._headers(key, secrets)
             async with opened(self._client, "POST", self._url, headers, outgoing.body) as response:
-                refusal = await self._refusal(response)
+                refusal = await self._refusal(response, secrets)
                 if refusal is not None:
                     raise refusal
-                async with aclosing(self._read(response, outgoing)) as batches:
+                async with aclosing(self._read(response, outgoing, secrets)) as batches:
                     async for batch in batches:
                         told = [_without_secrets(event, secrets) for event in batch] if batch and isinstance(batch[-1], Failed) else batch
                         if told and notices:
@@ -107,20 +108,25 @@ class OpenAIChatUpstream:
         except PenstockError as error:
             yield [Failed(redacted(error, secrets))]
 
-    async def _read(self, response: Response, outgoing: Outgoing) -> AsyncGenerator[list[UpstreamEvent], None]:
+    async def _read(self, response: Response, outgoing: Outgoing, secrets: Sequence[str]) -> AsyncGenerator[list[UpstreamEvent], None]:
         decoder = OpenAIChatDecoder(
             new_id=self._new_id,
             tools=[tool.name for tool in outgoing.request.tools],
             reasoning_field=self._config.profile.reasoning_field,
-            errors=self._errors(),
+            errors=self._errors(secrets),
         )
         fault: PenstockError | None = None
         try:
             async with aclosing(pieces(response)) as received:
                 async for piece in received:
                     events = decoder.feed(piece)
-                    if events or not piece:
-                        yield events
+                    try:
+                        if events or not piece:
+                            yield events
+                    finally:
+                        # behind the last list, so that nobody waits for it; and also when the reader leaves with that list
+                        if decoder.state is State.OVER:
+                            await take_end(received)  # noqa: ASYNC102 - the shield and the time are in there
                     if decoder.state is State.OVER:
                         return
         except UpstreamError as error:
@@ -129,7 +135,7 @@ class OpenAIChatUpstream:
         if events:
             yield events
 
-    async def _refusal(self, response: Response) -> PenstockError | None:
+    async def _refusal(self, response: Response, secrets: Sequence[str]) -> PenstockError | None:
         """Why there is no answer to read; its body is waited for only so long."""
         coding = content_coding(response)
         if response.status_code == 200:
@@ -140,10 +146,10 @@ class OpenAIChatUpstream:
                 body = await read_bounded(response, MAX_ERROR_BYTES) if coding is None else b""
             except UpstreamError:
                 body = b""  # the status says enough
-        return self._errors().from_http(response.status_code, response.headers, body)
+        return self._errors(secrets).from_http(response.status_code, response.headers, body)
 
-    def _errors(self) -> OpenAIErrors:
-        return OpenAIErrors(callers_key=self._config.credential.kind is Kind.CALLER)
+    def _errors(self, secrets: Sequence[str]) -> OpenAIErrors:
+        return OpenAIErrors(callers_key=self._config.credential.kind is Kind.CALLER, secrets=secrets)
 
     def _headers(self, key: str | None, secrets: list[str]) -> dict[str, str]:
         headers = dict(REQUEST_HEADERS)

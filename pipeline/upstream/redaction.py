@@ -1,39 +1,31 @@
 """Errors without the keys that were sent.
 
 Theory of operation: an upstream may quote a key in what it says about it, whole or, where the text was shortened, its beginning at the text's end.
-`redacted` gives the same error without either. It knows the key itself and so needs no guess at what keys look like.
+`redacted` gives the same error without either. It knows the key itself and so needs no guess at what keys look like. The codecs have taken the keys
+out of an upstream's own words before (`pipeline.wire.error_text`), so that what is left here is what else an error is made of: its code and its
+param, which are the upstream's words too, are dropped when a key stands in them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from pipeline.errors import PenstockError
-
-REMOVED = "[removed]"
-
-_SHORTEST_PREFIX = 6
-_ELLIPSIS = "…"
+from pipeline.wire.error_text import SHORTEST_PREFIX_CHARS, without_secrets
 
 
-def redacted(error: PenstockError, secrets: Iterable[str]) -> PenstockError:
-    """The error as it is, or an equal one without the secrets in its message.
+def redacted(error: PenstockError, secrets: Collection[str]) -> PenstockError:
+    """The error as it is, or an equal one without the secrets.
 
     >>> redacted(PenstockError("bad key 0123456789, told 01234567…"), ["0123456789"])
     PenstockError('bad key [removed], told [removed]')
     """
-    message = error.message
-    for secret in secrets:
-        message = _without(message, secret)
-    if message == error.message:
+    message = without_secrets(error.message, secrets)
+    code = None if _holds(error.code, secrets) else error.code
+    param = None if error.param is not None and _holds(error.param, secrets) else error.param
+    if (message, code, param) == (error.message, error.code, error.param):
         return error
-    return type(error)(message, code=error.code, param=error.param, retry_after_seconds=error.retry_after_seconds)
+    return type(error)(message, code=code, param=param, retry_after_seconds=error.retry_after_seconds)
 
 
-def _without(text: str, secret: str) -> str:
-    if not secret:
-        return text
-    text = text.replace(secret, REMOVED)
-    stem = text.removesuffix(_ELLIPSIS)
-    for length in range(min(len(secret) - 1, len(stem)), _SHORTEST_PREFIX - 1, -1):
-        if stem.endswith(secret[:length]):
-            return stem[:-length] + REMOVED
-    return text
+def _holds(word: str, secrets: Collection[str]) -> bool:
+    # the codecs fold the case of an upstream's words; what is shorter is found in many a word of our own
+    return any(secret.lower() in word.lower() for secret in secrets if len(secret) >= SHORTEST_PREFIX_CHARS)

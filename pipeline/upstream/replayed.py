@@ -2,11 +2,11 @@
 
 Theory of operation: `cut_reads` makes the reads, each with the seconds to wait before it, from the case and a `Split`. `ReplayedUpstream` feeds
 them to the real decoder and gives one list for each read that completes an event. A read that completes none gives no list, as in every upstream: an
-empty list would mean silence. The request is written as the real upstream would have it read, so that the usage estimate is the real one; nothing is
-sent.
+empty list means silence, and comes each `SILENCE_SECONDS` of a longer wait. The request is written as the real upstream would have it read, so that
+the usage estimate is the real one; nothing is sent.
 
 Invariants: the bytes are those of the case, in order, whatever the split. With a speed, a piece comes when the recorded read that holds its last byte
-did. Left alone: what the events mean.
+did; without one, other tasks and the clocks have their turn all the same. Left alone: what the events mean.
 """
 
 import itertools
@@ -16,9 +16,11 @@ from functools import partial
 from typing import Protocol
 
 import anyio
+import anyio.lowlevel
 import msgspec
 
 from pipeline.cases import META, Case, CaseError
+from pipeline.clocks import SILENCE_SECONDS
 from pipeline.events import UpstreamEvent
 from pipeline.identity import Identity
 from pipeline.models import MODELS, Model, resolve_composer_model
@@ -29,6 +31,9 @@ from pipeline.upstream.base import Outgoing
 from pipeline.usage.estimate import tokens_of
 from pipeline.wire.composer import ComposerDecoder
 from pipeline.wire.openai_chat import OpenAIChatDecoder
+
+READS_A_TURN = 16
+"""After so many reads without a wait, other tasks and the clocks have their turn."""
 
 Read = tuple[float, bytes]
 """Seconds to wait, and the bytes that come then."""
@@ -158,9 +163,16 @@ class ReplayedUpstream:
     async def stream(self, outgoing: Outgoing, key: str | None = None) -> AsyncGenerator[list[UpstreamEvent], None]:
         """The recorded answer."""
         decoder = self._kind.decoder(outgoing.prompt, self.find_model(outgoing.request.model))
-        for seconds, data in self._reads:
-            if self._speed and seconds:
-                await anyio.sleep(seconds / self._speed)
+        for count, (seconds, data) in enumerate(self._reads):
+            wait = seconds / self._speed if self._speed else 0.0
+            while wait > SILENCE_SECONDS:
+                await anyio.sleep(SILENCE_SECONDS)
+                wait -= SILENCE_SECONDS
+                yield []
+            if wait:
+                await anyio.sleep(wait)
+            elif count % READS_A_TURN == 0:
+                await anyio.lowlevel.checkpoint()
             events = decoder.feed(data)
             if events:
                 yield events

@@ -36,7 +36,7 @@ from pipeline.clocks import SILENCE_SECONDS
 from pipeline.upstream.http1.connection import Connection, Origin, connect
 from pipeline.upstream.http1.exchange import Exchange
 from pipeline.upstream.http1.idle import IdleConnections
-from pipeline.upstream.http1.proxy import DEFAULT_PORTS, Proxies, ProxyFault, ProxySettingFault, proxies_from_environment
+from pipeline.upstream.http1.proxy import DEFAULT_PORTS, Proxies, ProxyFault, ProxyRefusal, ProxySettingFault, proxies_from_environment
 from pipeline.upstream.http1.request import RequestFault, RequestHead, write_head
 from pipeline.upstream.http1.response import ProtocolFault, ResponseReader
 
@@ -46,6 +46,10 @@ Verify = ssl.SSLContext | str | os.PathLike[str] | Literal[True]
 
 class CertificateError(httpx.ConnectError):
     """The peer's certificate is not trusted, expired or made for another name: a permanent fault."""
+
+
+class ProxyRefusedError(httpx.ProxyError):
+    """The proxy will not let us through, as for want of credentials: a permanent fault."""
 
 
 class _Words:
@@ -78,6 +82,8 @@ class _Words:
                 return httpx.LocalProtocolError(str(fault))
             case ProxySettingFault():
                 return httpx.UnsupportedProtocol(str(fault))
+            case ProxyRefusal():
+                return ProxyRefusedError(str(fault))
             case ProxyFault():
                 return httpx.ProxyError(str(fault))
             case _:

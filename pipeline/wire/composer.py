@@ -18,7 +18,7 @@ The response message, as public projects document it: 2 chat part {1 text, 25 th
 arguments}.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import msgspec
 
@@ -88,8 +88,15 @@ class ComposerDecoder:
     [Failed(error=StreamCut("The upstream's answer ended without its end mark."))]
     """
 
-    def __init__(self, *, max_message_bytes: int = MAX_MESSAGE_BYTES, over_half_window: bool = False) -> None:
-        """`over_half_window`: the request filled more than half of the model's window, which decides what a bare `resource_exhausted` means."""
+    def __init__(self, *, max_message_bytes: int = MAX_MESSAGE_BYTES, over_half_window: bool = False, secrets: Collection[str] = ()) -> None:
+        """Nothing has been read yet.
+
+        Args:
+            max_message_bytes: of one message, as sent and as inflated.
+            over_half_window: the request filled more than half of the model's window, which decides what a bare `resource_exhausted` means.
+            secrets: texts that may not stand in an error.
+        """
+        self._secrets = secrets
         self.finished = False
         self._over_half_window = over_half_window
         self._framing = EnvelopeDecoder(max_message_bytes)
@@ -149,7 +156,7 @@ class ComposerDecoder:
 
     def _read_envelope(self, envelope: Envelope, events: list[UpstreamEvent]) -> None:
         if envelope.is_end:
-            error = error_from_end_frame(envelope.payload, over_half_window=self._over_half_window)
+            error = error_from_end_frame(envelope.payload, over_half_window=self._over_half_window, secrets=self._secrets)
             if error is not None:
                 self._fail(error, events)
                 return

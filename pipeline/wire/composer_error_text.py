@@ -1,47 +1,25 @@
-"""The words for people inside an upstream's error, made fit to be shown.
+"""The words for people inside a Connect error.
 
 Theory of operation: Connect errors carry their text in `details`, as debug JSON {title, detail} or as a base64 protobuf message of a kind that we
 do not know. `details_text` takes the first form where there is one and otherwise the strings of the second, found by walking its length-delimited
-fields. `clean_message` then makes one bounded line of whatever was found, and shows nothing at all of what looks like HTML.
+fields. The text is as it was sent; `pipeline.wire.error_text` makes it fit to be shown.
 
 Invariants: nothing raises; work and result are bounded, however large or deep the input is.
 """
 
 import base64
 import binascii
-import re
-from typing import TypeGuard
 
 from pipeline.errors import ProtocolViolation
 from pipeline.request import Json
+from pipeline.wire.json_values import as_list as as_list
+from pipeline.wire.json_values import as_object as as_object
 from pipeline.wire.protobuf import read_fields
 
-MAX_MESSAGE_CHARS = 500
 _MAX_DETAILS = 16
 _MAX_VALUE_CHARS = 65_536
 _MAX_STRINGS = 8
 _MAX_NESTING = 4
-# Eight times what can be shown is plenty to look at, and keeps the patterns below from meeting megabytes.
-_MAX_LOOKED_AT_CHARS = 8 * MAX_MESSAGE_CHARS
-
-_HTML = re.compile(r"<(?:!doctype|!--|/?[a-z][a-z0-9]*(?:\s[^<>]*)?/?>)", re.IGNORECASE)
-_NOT_SHOWN = re.compile(
-    r"[\s\x00-\x20\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]+"
-)  # control, white space, direction and width marks
-_SECRET = re.compile(r"\b(?:(?:sk|pk|key|crsr|cursor|user)[-_][\w-]{12,}|eyJ[\w-]{8,}(?:\.[\w-]+)*|bearer\s+[\w.~+/=-]{8,})", re.IGNORECASE)
-
-
-def clean_message(text: str) -> str:
-    r"""One line of at most `MAX_MESSAGE_CHARS` characters, empty where the text is HTML.
-
-    >>> clean_message("Wait\x00 a\n moment, sk-0123456789abcdef"), clean_message("<html><b>502</b>")
-    ('Wait a moment, [removed]', '')
-    """
-    text = text[:_MAX_LOOKED_AT_CHARS]
-    if _HTML.search(text):
-        return ""
-    line = _SECRET.sub("[removed]", _NOT_SHOWN.sub(" ", text)).strip()
-    return line if len(line) <= MAX_MESSAGE_CHARS else line[: MAX_MESSAGE_CHARS - 1].rstrip() + "…"
 
 
 def details_text(details: Json) -> str:
@@ -60,24 +38,6 @@ def details_text(details: Json) -> str:
             texts = _strings_of_base64(value)
         found += texts
     return ": ".join(dict.fromkeys(text.strip().rstrip(":") for text in found))
-
-
-def as_object(value: Json) -> dict[str, Json]:
-    """A JSON object as it is, anything else as an empty one."""
-    return value if _is_object(value) else {}
-
-
-def as_list(value: Json) -> list[Json]:
-    """A JSON array as it is, anything else as an empty one."""
-    return value if _is_list(value) else []
-
-
-def _is_object(value: Json) -> TypeGuard[dict[str, Json]]:
-    return isinstance(value, dict)
-
-
-def _is_list(value: Json) -> TypeGuard[list[Json]]:
-    return isinstance(value, list)
 
 
 def _strings_of_base64(value: str) -> list[str]:

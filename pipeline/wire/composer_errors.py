@@ -6,13 +6,11 @@ an HTTP status comes last, since Connect derives it from the code. What no rule 
 error's details (debug details, or strings inside their base64 protobuf), and from `message` where that says more than "Error".
 
 Invariants: nothing here raises, whatever the bytes are. A message is one line of at most `MAX_MESSAGE_CHARS`; it holds no HTML, no raw body, no
-control characters, and nothing that looks like a key. Left alone: retries, and what the request was.
+control characters, none of the `secrets` and nothing that looks like a key. Left alone: retries, what the request was, and whose key was refused.
 """
 
 import re
-from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from collections.abc import Collection, Mapping
 
 import msgspec
 
@@ -32,15 +30,10 @@ from pipeline.errors import (
     UpstreamUnusable,
 )
 from pipeline.request import Json
-from pipeline.wire.composer_error_text import as_list, as_object, clean_message, details_text
-
-
-class Outcome(msgspec.Struct, frozen=True):
-    """What a client is told: the error's class, our own sentence before the upstream's words, and a code where it is not the class's own."""
-
-    error: type[PenstockError]
-    message: str
-    code: str | None = None
+from pipeline.wire.composer_error_text import details_text
+from pipeline.wire.error_text import clean_message
+from pipeline.wire.json_values import as_list, as_object, decode_json
+from pipeline.wire.outcomes import PROXY_REFUSED, Outcome, retry_after_seconds
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -104,6 +97,7 @@ STATUSES = {
     402: UNPAID,
     403: NOT_ALLOWED,
     404: GONE,
+    407: PROXY_REFUSED,
     408: TIMED_OUT,
     429: RATE_LIMIT,
     464: REFUSED,
@@ -134,10 +128,11 @@ class _Report(msgspec.Struct, frozen=True):
         return not self.text and self.name in ("", "RESOURCE_EXHAUSTED")
 
 
-def error_from_end_frame(payload: bytes, *, over_half_window: bool = False) -> PenstockError | None:
+def error_from_end_frame(payload: bytes, *, over_half_window: bool = False, secrets: Collection[str] = ()) -> PenstockError | None:
     """What an end-stream message says: None for a proper end, else the error.
 
     `over_half_window` says that the request filled more than half of the model's window: a bare `resource_exhausted` then means that it was too long.
+    None of the `secrets` stands in the error's message.
 
     >>> error_from_end_frame(b"{}") is None
     True
@@ -146,13 +141,13 @@ def error_from_end_frame(payload: bytes, *, over_half_window: bool = False) -> P
     """
     if not payload:
         return None
-    frame = _decode(payload)
+    frame = decode_json(payload)
     if not isinstance(frame, dict):
         return ProtocolViolation("The upstream's end message is not a JSON object.")
     fields = as_object(frame)
     if fields.get("error") is None:
         return None
-    report = _read_report(fields["error"])
+    report = _read_report(fields["error"], secrets)
     outcome = report.outcome()
     if outcome is None:
         bare_limit = report.code == "resource_exhausted" and report.is_bare
@@ -162,51 +157,25 @@ def error_from_end_frame(payload: bytes, *, over_half_window: bool = False) -> P
     return _error(outcome, report, retry_after_seconds(seconds) if seconds else None)
 
 
-def error_from_http(status: int, headers: Mapping[str, str], body: bytes) -> PenstockError:
-    """What an HTTP answer other than 200 says. `headers` may be spelled in any case; `body` is as received, of any type."""
-    fields = as_object(_decode(body))
-    report = _read_report(fields["error"] if fields.get("error") is not None else fields)
+def error_from_http(status: int, headers: Mapping[str, str], body: bytes, *, secrets: Collection[str] = ()) -> PenstockError:
+    """What an HTTP answer other than 200 says, without the `secrets`. `headers` may be spelled in any case; `body` is as received, of any type."""
+    fields = as_object(decode_json(body))
+    report = _read_report(fields["error"] if fields.get("error") is not None else fields, secrets)
     outcome = report.outcome() or STATUSES.get(status, FAILED)
     retry_after = next((value for name, value in headers.items() if name.lower() == "retry-after"), "")
     return _error(outcome, report, retry_after_seconds(retry_after), status=status)
 
 
-def retry_after_seconds(value: str, now: datetime | None = None) -> float | None:
-    """A Retry-After value, in seconds from `now` (default: the clock): delay seconds or an HTTP date; None where it is neither.
-
-    >>> retry_after_seconds("30"), retry_after_seconds("soon")
-    (30.0, None)
-    >>> retry_after_seconds("Fri, 02 Jan 2026 00:00:10 GMT", datetime(2026, 1, 2, tzinfo=UTC))
-    10.0
-    """
-    value = value.strip()
-    if re.fullmatch(r"[0-9]{1,9}(?:\.[0-9]{1,9})?", value):
-        return float(value)
-    try:
-        date = parsedate_to_datetime(value[:64])
-        # Without a zone it is UTC, the only one that HTTP knows.
-        return max(0.0, ((date if date.tzinfo else date.replace(tzinfo=UTC)) - (now or datetime.now(UTC))).total_seconds())
-    except (ValueError, OverflowError):
-        return None
-
-
-def _decode(payload: bytes) -> Json:
-    try:
-        return msgspec.json.decode(payload)
-    except (msgspec.DecodeError, ValueError, RecursionError):
-        return None
-
-
-def _read_report(error: Json) -> _Report:
+def _read_report(error: Json, secrets: Collection[str]) -> _Report:
     if isinstance(error, str):
-        return _Report(text=clean_message(error))
+        return _Report(text=clean_message(error, secrets))
     fields = as_object(error)
     code, message, details = fields.get("code"), fields.get("message"), fields.get("details")
     names = [as_object(as_object(detail).get("debug")).get("error") for detail in as_list(details)]
     name = next((name for name in names if isinstance(name, str) and name), "")
-    text = clean_message(details_text(details))
+    text = clean_message(details_text(details), secrets)
     if not text and isinstance(message, str) and message.strip().lower() not in _SAYS_NOTHING:
-        text = clean_message(message)
+        text = clean_message(message, secrets)
     known_code = code if isinstance(code, str) and _CODE.fullmatch(code) else ""
     return _Report(known_code, name[:100].upper().removeprefix("ERROR_"), text)
 

@@ -67,21 +67,11 @@ class EnvelopeDecoder:
     def feed(self, data: bytes) -> list[Envelope]:
         """Consume the next read and return the envelopes that it completes."""
         envelopes: list[Envelope] = []
-        append, unpack, limit = envelopes.append, _HEADER.unpack_from, self._max_message_bytes
-        position, size = 0, len(data)
-        while position < size:
-            if not self._held:
-                # The hot loop: plain envelopes that are whole in this read. It leaves the rest, and every doubt, to `advance`.
-                while size - position >= HEADER_BYTES:
-                    flags, length = unpack(data, position)
-                    stop = position + HEADER_BYTES + length
-                    if flags or length > limit or stop > size or self.fault is not None or self.ended:
-                        break
-                    append(Envelope(0, data[position + HEADER_BYTES : stop]))
-                    position = stop
+        position = 0
+        while position < len(data):
             position, envelope = self.advance(data, position)
             if envelope is not None:
-                append(envelope)
+                envelopes.append(envelope)
         return envelopes
 
     def advance(self, data: bytes, position: int) -> tuple[int, Envelope | None]:

@@ -20,6 +20,7 @@ made anew.
 import re
 from collections import deque
 from collections.abc import Callable, Collection
+from itertools import pairwise
 
 import msgspec
 
@@ -133,13 +134,20 @@ class ChatCalls:
         """`names` are the tools that the client offers, where that is known."""
         self.count = 0
         self._new_id = new_id
-        # a name that begins another one may still be the first piece of that
-        self._certain_names = frozenset(name for name in names if not any(other != name and other.startswith(name) for other in names))
+        # A name that begins another one may still be the first piece of that; in order, one of those that it begins stands right behind it.
+        self._certain_names = frozenset(name for name, following in pairwise([*sorted(set(names)), ""]) if not following.startswith(name))
         self._last: _Call | None = None
         self._by_id: dict[str, _Call] = {}
         self._by_index: dict[int, _Call] = {}
         self._ids: set[str] = set()
         self._queue: deque[_Call | Spoken] = deque()
+        self._ended_invalid = False
+
+    @property
+    def are_whole(self) -> bool:
+        """Whether the arguments of every call so far are JSON: what was cut off inside a call, or before its arguments, is not whole."""
+        waiting = (call for call in self._queue if isinstance(call, _Call))
+        return not self._ended_invalid and all(is_json("".join(call.pieces)) for call in waiting)
 
     def add(self, delta: CallDelta, events: list[UpstreamEvent]) -> None:
         """The next entry of `tool_calls`."""
@@ -267,6 +275,7 @@ class ChatCalls:
         if not call.has_arguments:
             events.append(ToolCallDelta(number, "{}"))
         elif not is_json("".join(call.pieces)):
+            self._ended_invalid = True
             events.append(Notice("invalid_arguments", f"{call.name}: the arguments are not valid JSON, and were passed on as they are"))
         events.append(ToolCallEnd(number))
 

@@ -6,7 +6,9 @@ it is one chunk, read leniently: unknown fields, null and missing ones are of no
 tool calls; `pipeline.wire.openai_calls` makes the calls well formed.
 
 The answer ends with `[DONE]`, or with the body if a finish_reason came before. Only then are the usage, the last one that was told, and `Finish`
-sent, since usage comes behind the finish_reason. A body that ends with neither was cut.
+sent, since usage comes behind the finish_reason. A body that ends with neither was cut, and so was one that ends with `[DONE]` alone while a call's
+arguments are not JSON: what nobody said was finished is never given out as a call to run. Text alone before such a `[DONE]` is an answer, named by a
+Notice, since many servers leave the reason out.
 
 Invariants: nothing raises; the same bytes give the same events however they are cut; after `Finish` or `Failed` nothing more comes. Keep-alives and
 comments give no event. What is passed over or mended is named by a Notice, once each. What is held is at most one unfinished event or one whole
@@ -21,9 +23,9 @@ from enum import Enum, auto
 from pipeline.errors import PenstockError, ProtocolViolation, StreamCut, UpstreamError, UpstreamUnavailable
 from pipeline.events import Failed, Finish, FinishReason, Notice, RefusalDelta, TextDelta, ThinkingDelta, UpstreamEvent, UsageReport
 from pipeline.request import Json
-from pipeline.wire.composer_error_text import as_list, as_object
+from pipeline.wire.json_values import as_list, as_object, decode_json
 from pipeline.wire.openai_calls import CallDelta, ChatCalls
-from pipeline.wire.openai_chunks import Chunk, ChunkDelta, ChunkFunction, arguments_of, decode_chunk, decode_json, mended, read_usage, text_of
+from pipeline.wire.openai_chunks import Chunk, ChunkDelta, ChunkFunction, arguments_of, decode_chunk, mended, read_usage, text_of
 from pipeline.wire.openai_errors import OpenAIErrors
 from pipeline.wire.sse import MAX_EVENT_BYTES, ServerSentEvent, SseDecoder
 
@@ -63,15 +65,6 @@ class State(Enum):
     STREAM = auto()
     WHOLE = auto()
     OVER = auto()
-
-
-# state -> what may come next there
-TRANSITIONS = {
-    State.START: {"blank": State.START, "{ or [": State.WHOLE, "<": State.OVER, "other": State.STREAM, "end": State.OVER},
-    State.STREAM: {"event": State.STREAM, "[DONE]": State.OVER, "error": State.OVER, "end": State.OVER},
-    State.WHOLE: {"bytes": State.WHOLE, "too long": State.OVER, "end": State.OVER},
-    State.OVER: {"anything": State.OVER},
-}
 
 
 class OpenAIChatDecoder:
@@ -143,10 +136,11 @@ class OpenAIChatDecoder:
     def _begin(self, data: bytes) -> bytes:
         """Look for the body's first byte; returns what to read once it is known."""
         self._held += data
-        head = bytes(self._held)
+        head = bytes(self._held.lstrip(_BLANK))
         text = head.removeprefix(_BOM).lstrip(_BLANK)
         if not text or (len(head) < len(_BOM) and _BOM.startswith(head)):
-            self._held = bytearray() if not text and len(head) > len(_BOM) else self._held
+            # of blanks and a mark, all that counts is how much of the mark there was
+            self._held = bytearray(head[: len(_BOM)])
             return b""
         self._held = bytearray()
         if text.startswith(b"<"):
@@ -266,6 +260,9 @@ class OpenAIChatDecoder:
         if raw is not None and raw in FAILURES:
             error, message = FAILURES[raw]
             self._fail(error(message))
+            return
+        if raw is None and not self._calls.are_whole:
+            self._fail(StreamCut("The upstream's stream ended inside a tool call."))
             return
         self._calls.end(self._events)
         reason = FINISH_REASONS.get(raw or "stop")

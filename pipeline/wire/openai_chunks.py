@@ -14,7 +14,7 @@ import msgspec
 
 from pipeline.events import UsageReport
 from pipeline.request import Json
-from pipeline.wire.composer_error_text import as_object
+from pipeline.wire.json_values import as_object
 
 _MAX_COUNT = 2**53
 
@@ -76,14 +76,6 @@ def decode_chunk(data: bytes) -> Chunk | None:
     """The chunk in these bytes, None where there is none."""
     try:
         return _CHUNKS.decode(data)
-    except (msgspec.DecodeError, ValueError, RecursionError):
-        return None
-
-
-def decode_json(data: bytes) -> Json:
-    """Any JSON value, None for bytes that are not JSON."""
-    try:
-        return msgspec.json.decode(data)
     except (msgspec.DecodeError, ValueError, RecursionError):
         return None
 

@@ -8,12 +8,12 @@ then `TEXTS`, for the faults that many servers only describe; then `STATUSES` wi
 Whose key was refused decides what that means: the caller can mend an own key (401); the operator's, or one that is missing, is a permanent fault of
 the upstream (424), and then nothing of what the upstream says about it is shown.
 
-Invariants: nothing raises, whatever the bytes are. A message is one bounded line without HTML, control characters and what looks like a key. Left
-alone: retries, and removing a key that is known (`pipeline.upstream.redaction`).
+Invariants: nothing raises, whatever the bytes are. A message is one bounded line without HTML, control characters, the `secrets` and what
+looks like a key. Left alone: retries.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import msgspec
 
@@ -33,11 +33,11 @@ from pipeline.errors import (
     UpstreamUnusable,
 )
 from pipeline.request import Json
-from pipeline.wire.composer_error_text import as_list, as_object, clean_message
-from pipeline.wire.composer_errors import Outcome, retry_after_seconds
+from pipeline.wire.error_text import clean_message
+from pipeline.wire.json_values import as_list, as_object, decode_json
+from pipeline.wire.outcomes import PROXY_REFUSED, REFUSED_CREDENTIALS, Outcome, retry_after_seconds
 
 BAD_KEY = Outcome(AuthenticationError, "The upstream does not accept this key.")
-REFUSED_CREDENTIALS = Outcome(UpstreamUnusable, "The upstream does not accept the gateway's credentials.", "upstream_credentials_refused")
 UNPAID = Outcome(PaymentRequired, "The upstream wants the account's payment settled first.")
 NOT_ALLOWED = Outcome(PermissionDenied, "The upstream does not allow this.")
 UNKNOWN_MODEL = Outcome(ModelNotFound, "The upstream does not know this model.")
@@ -108,6 +108,7 @@ STATUSES = {
     403: NOT_ALLOWED,
     404: GONE,
     405: GONE,
+    407: PROXY_REFUSED,
     408: TIMED_OUT,
     409: UNAVAILABLE,
     410: GONE,
@@ -161,18 +162,19 @@ class OpenAIErrors:
     UpstreamUnavailable('The upstream is not available at the moment. It says: Busy')
     """
 
-    def __init__(self, *, callers_key: bool = False) -> None:
-        """`callers_key` says that the key that was sent is the caller's own."""
+    def __init__(self, *, callers_key: bool = False, secrets: Collection[str] = ()) -> None:
+        """`callers_key` says that the key that was sent is the caller's own; none of the `secrets` stands in an error's message."""
         self._callers_key = callers_key
+        self._secrets = secrets
 
     def from_http(self, status: int, headers: Mapping[str, str], body: bytes) -> PenstockError:
         """What an HTTP answer other than 200 says. `headers` may be spelled in any case; `body` is as received, of any type."""
         after = next((value for name, value in headers.items() if name.lower() == "retry-after"), "")
-        return self._error(_read(_decode(body)), status, retry_after_seconds(after))
+        return self._error(_read(decode_json(body), self._secrets), status, retry_after_seconds(after))
 
     def from_stream(self, value: Json) -> PenstockError:
         """What an error inside a stream says: the value under `error`, or the object that it is flat in."""
-        return self._error(_read(value), None, None)
+        return self._error(_read(value, self._secrets), None, None)
 
     def _error(self, report: _Report, status: int | None, retry_after: float | None) -> PenstockError:
         outcome = report.outcome(status)
@@ -193,27 +195,20 @@ class OpenAIErrors:
         )
 
 
-def _decode(body: bytes) -> Json:
-    try:
-        return msgspec.json.decode(body)
-    except (msgspec.DecodeError, ValueError, RecursionError):
-        return None
-
-
-def _read(value: Json) -> _Report:
+def _read(value: Json, secrets: Collection[str]) -> _Report:
     value = next(iter(as_list(value)), value)
     outer = as_object(value)
     error = next((outer[name] for name in ("error", "detail", "errors") if outer.get(name)), value)
     error = next(iter(as_list(error)), error)
     if isinstance(error, str):
-        return _Report(_words(outer), _number(outer), clean_message(error))
+        return _Report(_words(outer), _number(outer), clean_message(error, secrets))
     fields = as_object(error)
     text = next((text for name in ("message", "msg", "detail") if isinstance(text := fields.get(name), str)), "")
     param = fields.get("param")
     return _Report(
         _words(fields) or _words(outer),
         _number(fields) or _number(outer),
-        clean_message(text),
+        clean_message(text, secrets),
         param if isinstance(param, str) and _PARAM.fullmatch(param) else None,
     )
 

@@ -8,8 +8,8 @@ Invariants: data stays bytes, and only CR and LF end a line, so U+2028, U+0085 a
 same events however they are cut. What is held is at most one unfinished event, and at most `max_event_bytes` of it: a longer one sets `fault`,
 after which nothing more comes; the events before it are still returned. Every byte is looked at a fixed number of times.
 
-Left alone: what the data mean, `[DONE]` included, and reconnecting. An event that the end of the stream cuts off is not dispatched, as the format
-demands; `unfinished` shows it to a caller who treats a cut as an error.
+Left alone: what the data mean, `[DONE]` included, and reconnecting, with the `retry` time for it. An event that the end of the stream cuts off is not
+dispatched, as the format demands; `unfinished` shows it to a caller who treats a cut as an error.
 """
 
 import msgspec
@@ -34,19 +34,18 @@ class ServerSentEvent(msgspec.Struct, frozen=True, gc=False):
 class SseDecoder:
     r"""Feed bytes, get events; splits may fall anywhere.
 
-    `fault` is the reason why the decoder stopped, None while it works; `retry_milliseconds` is the reconnection time that the stream asked for.
+    `fault` is the reason why the decoder stopped, None while it works.
 
     >>> decoder = SseDecoder()
     >>> decoder.feed(b"event: ping\r\ndata: {}\r"), decoder.feed(b"\n\r\ndata: tail")
     ([], [ServerSentEvent(data=b'{}', event='ping', id='')])
-    >>> decoder.end(), decoder.unfinished
-    ([], b'data: tail')
+    >>> decoder.unfinished
+    b'data: tail'
     """
 
     def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         """`max_event_bytes` bounds one event with its field names, comments and line ends."""
         self.fault: ProtocolViolation | None = None
-        self.retry_milliseconds: int | None = None
         self._max_event_bytes = max_event_bytes
         self._held = bytearray()  # the unfinished event, line ends folded
         self._after_carriage_return = False
@@ -80,10 +79,6 @@ class SseDecoder:
                 return events
         self._read_blocks(data, events)
         return events
-
-    def end(self) -> list[ServerSentEvent]:
-        """End of the stream: an unfinished event is never dispatched, so this is always empty; see `unfinished`."""
-        return []
 
     def _fold_line_ends(self, data: bytes) -> bytes:
         if self._after_carriage_return and data.startswith(b"\n"):
@@ -141,11 +136,8 @@ class SseDecoder:
                 lines.append(value)
             elif name == b"event":
                 event = value.decode(errors="replace")
-            elif name == b"id":
-                if b"\0" not in value:
-                    self._last_id = value.decode(errors="replace")
-            elif name == b"retry" and value.isdigit() and len(value) <= 15:
-                self.retry_milliseconds = int(value)
+            elif name == b"id" and b"\0" not in value:
+                self._last_id = value.decode(errors="replace")
         if lines:
             events.append(ServerSentEvent(b"\n".join(lines), event or "message", self._last_id))
         return True

@@ -2,6 +2,7 @@
 
 import uuid
 from functools import partial
+from typing import Any
 
 import anyio
 import httpx
@@ -10,7 +11,7 @@ import pytest
 
 from pipeline.credential import Credential, Kind, Secret
 from pipeline.errors import UnsupportedParameter, UpstreamUnusable
-from pipeline.events import Finish, TextDelta
+from pipeline.events import Failed, Finish, TextDelta
 from pipeline.identity import FROZEN_TIME, Identity
 from pipeline.models import MODELS
 from pipeline.prompt.composer import assemble_prompt
@@ -146,8 +147,9 @@ async def test_a_character_that_the_fault_cut_off_is_told():
     assert [type(event).__name__ for event in events] == ["TextDelta", "Notice", "Failed"]
 
 
-async def test_nothing_is_read_behind_the_end():
-    stream = Pieces(encode_text("a") + encode_end(), AssertionError("read on"))
+@pytest.mark.parametrize("behind", [encode_text("b"), b"", httpx.ReadError("reset")])
+async def test_one_read_behind_the_end_may_end_the_body_and_says_nothing(behind):
+    stream = Pieces(encode_text("a") + encode_end(), behind, AssertionError("read on"))
     events = await events_of(Mocked(lambda _: httpx.Response(200, stream=stream)).upstream())
     assert (events, stream.closed) == ([TextDelta("a"), Finish()], 1)
 
@@ -339,3 +341,66 @@ def test_the_api_base_has_a_default():
 
 async def test_thinking_and_text_are_whole():
     assert said(await events_of(saying(STREAM).upstream())) == ("hm", "naïve" + "x" * 200)
+
+
+# -- whose fault a refusal is ---------------------------------------------------------------------------------------------------------------------
+
+OWN_KEY = "operators-own-key"
+
+
+def unauthorized(request: httpx.Request) -> httpx.Response:
+    return httpx.Response(401, json={"message": f"no {request.headers['authorization']}"})
+
+
+REFUSALS: dict[str, dict[str, Any]] = {
+    "by the exchange": {"chat": lambda _: ok(STREAM), "exchange": unauthorized},
+    "by the endpoint": {"chat": unauthorized},
+    "in the stream": {"chat": lambda _: ok(UNAUTHENTICATED)},
+    "behind the first text": {"chat": lambda _: ok(encode_text("x") + UNAUTHENTICATED)},
+}
+
+
+@pytest.mark.parametrize("answers", REFUSALS.values(), ids=REFUSALS)
+@pytest.mark.parametrize(
+    ("credential", "told"),
+    [(Credential(Kind.CALLER), (401, "invalid_api_key")), (Credential(Kind.OWN, Secret(OWN_KEY)), (424, "upstream_credentials_refused"))],
+    ids=["the caller's key", "the operator's key"],
+)
+async def test_who_can_mend_a_refused_key_is_told(answers, credential, told):
+    events = await events_of(Mocked(**answers).upstream(credential=credential))
+    assert failure_of(events) == told
+    assert not [secret for secret in (OWN_KEY, KEY, TOKEN) if secret in repr(events)]
+
+
+async def test_an_operators_key_that_no_header_can_hold_is_the_operators_to_mend():
+    upstream = saying(STREAM).upstream(credential=Credential(Kind.OWN, Secret("two words")))
+    assert failure_of(await events_of(upstream)) == (424, "upstream_credentials_refused")
+    assert failure_of(await events_of(saying(STREAM).upstream(), key="two words")) == (401, "invalid_api_key")
+
+
+async def test_a_missing_key_is_the_callers_to_send():
+    assert failure_of(await events_of(saying(STREAM).upstream(), key=None)) == (401, "invalid_api_key")
+
+
+async def test_what_the_operators_headers_hold_is_in_no_error():
+    headers = {"x-corp-token": "hunter.2:CANARY/3", "x-team": "blue"}
+    body = {"message": "team blue: unknown corp token hunter.2:CANARY/3, sorry"}
+    in_the_stream = encode_text("x") + encode_end({"code": "permission_denied", **body})
+    for host in (Mocked(lambda _: httpx.Response(403, json=body)), saying(in_the_stream)):
+        last = (await events_of(host.upstream(headers=headers)))[-1]
+        assert isinstance(last, Failed)
+        assert last.error.message.endswith("It says: team blue: unknown corp token [removed], sorry")
+
+
+async def test_a_token_refused_behind_the_first_text_is_dropped_and_nothing_is_repeated():
+    tokens = iter([jwt(FROZEN_TIME + 3600, "withdrawn"), TOKEN])
+    host = Mocked(
+        lambda request: ok(STREAM if TOKEN in request.headers["authorization"] else encode_text("x") + UNAUTHENTICATED),
+        exchange=lambda _: httpx.Response(200, json={"accessToken": next(tokens)}),
+    )
+    upstream = host.upstream()
+    events = await events_of(upstream)
+    assert (said(events), failure_of(events)) == (("", "x"), (401, "invalid_api_key"))
+    assert len(host.to(ENDPOINT)) == 1
+    assert isinstance((await events_of(upstream))[-1], Finish)
+    assert (len(host.to(EXCHANGE_PATH)), len(host.to(ENDPOINT))) == (2, 2)

@@ -17,7 +17,8 @@ from pipeline.flow import Exchange, Terms, collect, open_stream
 from pipeline.identity import FROZEN_TIME, Identity
 from pipeline.upstream.composer import ComposerUpstream
 from pipeline.upstream.composer_account import EXCHANGE_PATH, IDENTITY_PATH
-from pipeline.wire.composer import encode_end, encode_native_call, encode_text, encode_thinking
+from pipeline.upstream.http import END_SECONDS
+from pipeline.wire.composer import ComposerDecoder, encode_end, encode_native_call, encode_text, encode_thinking
 from tests.support.composer_backend import (
     ASK,
     KEY,
@@ -243,13 +244,14 @@ async def test_a_cut_anywhere_is_the_same_up_to_there_and_then_failed(ending):
 
     async with composer_backend(lambda _: list(steps)) as server, socket_client() as client:
         upstream = composer(client, server.origin)
-        whole = await events_of(upstream)
-        assert isinstance(whole[-1], Finish)
+        assert isinstance((await events_of(upstream))[-1], Finish)
         for stop in random.Random(7).sample(range(len(STREAM)), 50):
             steps = [*[STREAM[:stop]] * bool(stop), *[ending] * (ending is not None)]
             events = await events_of(upstream)
             assert failure_of(events) == (502, "upstream_stream_cut")
-            assert isinstance(ending, Reset) or events[:-1] == whole[: len(events) - 1]
+            decoder = ComposerDecoder()
+            expected = (decoder.feed(STREAM[:stop]) + decoder.end())[:-1]
+            assert events[:-1] == (expected[: len(events) - 1] if isinstance(ending, Reset) else expected)
 
 
 async def test_silence_is_an_empty_list():
@@ -266,6 +268,28 @@ async def test_the_connection_of_the_exchange_is_used_again():
             await events_of(upstream)
     assert (len(server.requests), len(to(server, ENDPOINT))) == (4, 3)
     assert server.connections <= 3
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.005], ids=["with the end frame", "in a write of its own"])
+async def test_the_connection_of_an_answer_is_used_again(pause):
+    """Through the flow, which leaves with the last list: the end of the body may still be on its way then."""
+    async with composer_backend([STREAM, Pause(pause)] if pause else [STREAM]) as server, socket_client() as client:
+        upstream = composer(client, server.origin)
+        for _ in range(5):
+            await collect(Exchange(ASK, upstream, Terms(identity=Identity.frozen()), key=KEY))
+    assert (len(to(server, ENDPOINT)), server.connections) == (5, 1)
+
+
+async def test_the_last_list_does_not_wait_for_the_end_of_the_body():
+    async with composer_backend([STREAM, Pause(FOR_EVER)]) as server, socket_client() as client:
+        upstream = composer(client, server.origin)
+        await events_of(upstream)
+        async with aclosing(upstream.stream(upstream.write(ASK), KEY)) as batches:
+            async for batch in batches:
+                if batch and isinstance(batch[-1], Finish):
+                    given = trio.current_time()
+        assert END_SECONDS <= trio.current_time() - given < END_SECONDS + 0.5
+        await gone(server, ENDPOINT)
 
 
 async def test_a_port_where_nobody_listens():

@@ -36,6 +36,8 @@ from pipeline.upstream.transport import Transport
 from tests.support.chat_bodies import TOOL, USER, parse
 from tests.support.composer_server import Cut, Late, Pause, Reply, Reset, Step
 from tests.support.openai_server import DONE, Received, Script, call, chunk, event, openai_server, text, usage
+from tests.support.raw_server import REQUEST, raw_server
+from tests.support.raw_server import Pause as RawPause
 from tests.support.splits import random_edges
 
 KEY = "sk-0123456789abcdef-CANARY"
@@ -276,6 +278,27 @@ async def test_closing_closes_the_connection(script):
             await server.requests[0].gone.wait()
 
 
+@pytest.mark.parametrize("gap", [[], [RawPause(0.005)]], ids=["with [DONE]", "in a write of its own"])
+async def test_the_connection_of_an_answer_is_used_again(gap):
+    """Through the flow, which leaves with the last list: the end of the body may still be on its way then."""
+    body = text("x") + END
+    answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n" % (len(body), body)
+    steps = [REQUEST, answer, *gap, b"0\r\n\r\n"] if gap else [REQUEST, answer + b"0\r\n\r\n"]
+    async with raw_server(steps * 5) as server, direct() as client:
+        upstream = OpenAIChatUpstream("kimi", OpenAIChatConfig(server.url(""), OWN), client)
+        for _ in range(5):
+            await collect(Exchange(HELLO, upstream, Terms()))
+        assert (len(server.requests), len(server.peers)) == (5, 1)
+
+
+async def test_an_upstream_that_goes_on_behind_its_end_is_left():
+    async with openai_server([text("x") + END, Pause(5)]) as server, direct() as client:
+        upstream = OpenAIChatUpstream("kimi", OpenAIChatConfig(server.origin, OWN), client)
+        with trio.fail_after(1):
+            assert flat([batch async for batch in upstream.stream(upstream.write(HELLO), None)]) == [TextDelta("x"), STOP]
+            await server.requests[0].gone.wait()
+
+
 async def test_fifty_cuts_over_sockets_give_the_same_answer():
     stream = (
         text("na\u00efve \U0001f600")
@@ -320,6 +343,20 @@ async def test_a_fault_before_the_first_event_is_raised_by_the_flow():
         upstream = OpenAIChatUpstream("kimi", OpenAIChatConfig(server.origin, OWN), client)
         with pytest.raises(RateLimited):
             await open_stream(Exchange(parse(base_url="https://evil.example"), upstream, Terms()))
+
+
+async def test_a_proxy_that_refuses_is_the_operators_to_mend():
+    batches, _ = await ask([Reply(407, b"<html>authenticate</html>")])
+    assert (type(fault(batches)), fault(batches).code) == (UpstreamUnusable, "upstream_proxy_refused")
+
+
+async def test_no_remnant_of_a_key_with_dots_and_slashes_is_told():
+    key = "sk-proj-abcdefghijkl.CANARY/0123:456"
+    own = Credential(Kind.OWN, Secret(key))
+    for reply in (Reply(403, b'{"error":{"message":"Bad key %b given"}}' % key.encode()), event(error={"message": f"Bad key {key} given"})):
+        batches, _ = await ask([reply], credential=own)
+        assert "CANARY" not in fault(batches).message
+        assert "Bad key [removed] given" in fault(batches).message
 
 
 async def test_the_key_is_in_no_log(caplog):

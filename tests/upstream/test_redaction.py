@@ -1,11 +1,16 @@
 """Errors without keys."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import PenstockError, RateLimited
+from pipeline.events import Failed
 from pipeline.upstream.redaction import redacted
+from pipeline.wire.composer import ComposerDecoder, encode_end
+from pipeline.wire.composer_errors import error_from_http
+from pipeline.wire.openai_errors import OpenAIErrors
 
 SECRET = "q7-0123456789abcdef"
 
@@ -35,3 +40,41 @@ def test_the_rest_of_the_error_stays():
 def test_no_secret_survives(before, secret, after):
     found = redacted(PenstockError(before + secret + after), [secret]).message
     assert secret not in found.replace("[removed]", "\0")
+
+
+def test_the_upstreams_own_words_hold_no_secret_either():
+    error = redacted(RateLimited("?", code=SECRET, param=f"a.{SECRET.upper()}", retry_after_seconds=2), [SECRET, ""])
+    assert (error.code, error.param, error.retry_after_seconds) == ("rate_limit_exceeded", None, 2)
+
+
+def told(body: bytes, end: bytes, key: str) -> list[str]:
+    """What each reader of errors makes of them, as an upstream passes it on."""
+    last = ComposerDecoder(secrets=[key]).feed(end)[-1]
+    assert isinstance(last, Failed)
+    errors = [OpenAIErrors(secrets=[key]).from_http(403, {}, body), error_from_http(403, {}, body, secrets=[key]), last.error]
+    return [redacted(error, [key]).message for error in errors]
+
+
+KEYS = [
+    "sk-proj-abcdefghijkl.REST0123456789",
+    "aaaabbbb-1111-2222:REST0123456789",
+    "0123456789abc:REST",
+    "a/b.sk-0123456789abcdef/REST",
+    "two REST words",
+]
+
+
+@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("said", ["Bad key {}", "Bad key {} given", "got 'Bearer {}'", "got Bearer {}, no", "{}", 'bad "{}"', "x" * 425 + " {}"])
+def test_no_remnant_of_a_key_is_left_by_the_guess_and_the_cut(key, said):
+    body = msgspec.json.encode({"error": {"message": said.format(key)}})
+    for message in told(body, encode_end({"code": "permission_denied", "message": said.format(key)}), key):
+        assert "REST" not in message
+        assert "[rem" in message
+
+
+@pytest.mark.parametrize("key", KEYS[:4])
+def test_a_key_that_is_not_ours_is_guessed_whole(key):
+    body = msgspec.json.encode({"error": {"message": f"got 'Bearer {key}'"}})
+    for message in told(body, encode_end({"code": "permission_denied", "message": f"got 'Bearer {key}'"}), "another"):
+        assert message.endswith("It says: got '[removed]'")

@@ -3,14 +3,18 @@
 from datetime import date
 from pathlib import Path
 
+import anyio
+import anyio.lowlevel
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.cases import Case, CaseError, Meta
-from pipeline.events import Failed, TextDelta
+from pipeline.clocks import SILENCE_SECONDS
+from pipeline.events import Failed, Finish, TextDelta
+from pipeline.expectations import FORMS, Replay
 from pipeline.parse.chat import parse_chat
-from pipeline.upstream.replayed import ReplayedUpstream, Split, cut_reads, parse_split
+from pipeline.upstream.replayed import READS_A_TURN, ReplayedUpstream, Split, cut_reads, parse_split
 from pipeline.wire.composer import encode_end, encode_text
 
 REQUEST = b'{"model": "composer-2.5", "messages": [{"role": "user", "content": "Hello"}]}'
@@ -62,3 +66,38 @@ async def test_a_read_that_completes_nothing_is_not_silence():
 def test_bytes_of_an_unknown_upstream_are_refused():
     with pytest.raises(CaseError, match="gopher"):
         ReplayedUpstream(case(b"", upstream="gopher"))
+
+
+async def test_a_long_wait_is_told_as_silence(autojump_clock):
+    first, last = encode_text("a"), encode_text("b") + encode_end()
+    upstream = ReplayedUpstream(case(first + last, (0.0, len(first)), (4 * SILENCE_SECONDS * 1000 + 2000, len(last))), speed=2)
+    began = anyio.current_time()
+    told = [(anyio.current_time() - began, batch) async for batch in upstream.stream(upstream.write(parse_chat(REQUEST)))]
+    assert told == [(0, [TextDelta("a")]), (5, []), (10, []), (11, [TextDelta("b"), Finish()])]
+
+
+async def test_the_speed_changes_nothing_but_the_time(autojump_clock):
+    stream = encode_text("a") + encode_text("b") + encode_end()
+    timed = case(stream, (100.0, 5), (60_000.0, len(stream) - 6), (7000.0, 1))
+    expected = [await form(Replay(timed)) for form in FORMS.values()]
+    assert [await form(Replay(timed, speed=1)) for form in FORMS.values()] == expected
+
+
+async def test_without_waits_others_still_have_their_turn():
+    """A clock over a replay must be able to run out, and a server beside it to answer."""
+    word = encode_text("word ")
+    upstream = ReplayedUpstream(case(word * 1000 + encode_end()), Split("sized", size=len(word)))
+    turns = 0
+
+    async def count_turns():
+        nonlocal turns
+        while True:
+            await anyio.lowlevel.checkpoint()
+            turns += 1
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(count_turns)
+        batches = [batch async for batch in upstream.stream(upstream.write(parse_chat(REQUEST)))]
+        tasks.cancel_scope.cancel()
+    assert len(batches) == 1001
+    assert turns > 900 // READS_A_TURN

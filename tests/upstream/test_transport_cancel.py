@@ -56,12 +56,18 @@ async def test_a_cancelled_request_closes_its_socket_at_once(state):
 
 
 async def test_a_cancelled_connect_leaves_nothing():
+    """The peer takes the connection and never answers the handshake of TLS."""
     base = socket_count()
-    async with open_transport(connect_seconds=30) as (client, _):
-        # an address for documentation: nobody answers there, or the network says so at once
-        with anyio.move_on_after(0.05):
-            with pytest.raises(httpx.ConnectError):
-                await client.get("http://192.0.2.1/")
+    async with raw_server([REQUEST]) as server, open_transport(connect_seconds=30) as (client, transport):
+        with anyio.CancelScope() as scope:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(client.get, server.url(scheme="https"))
+                await settled(1, lambda: sum(bool(peer.held) for peer in server.peers))
+                scope.cancel()
+        assert scope.cancelled_caught
+        with anyio.fail_after(1):
+            await server.peers[0].gone.wait()
+        assert transport.idle_count == 0
     assert await settled(base) == base
 
 

@@ -36,6 +36,19 @@ async def test_what_ends_a_connection(answer):
         assert (await client.get(server.url())).content == b"hi"
 
 
+async def test_surplus_behind_a_chunked_body_fails_it_at_no_cut():
+    """The answer is complete; what else the peer says must not depend on how its bytes fell into reads."""
+    body = b"2\r\nhi\r\n0\r\n\r\n"
+    stream, surplus = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + body, b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
+    places = range(len(stream) - len(body), len(stream) + 4)
+    scripts = [[REQUEST, (stream + surplus)[:at], Pause(0.01), (stream + surplus)[at:]] for at in places]
+    async with raw_server(*scripts) as server, open_transport() as (client, _):
+        for _ in scripts:
+            assert (await client.get(server.url())).content == b"hi"
+            await anyio.sleep(0.02)  # what comes between two answers is for the next request to find
+        assert len(server.peers) == len(scripts)
+
+
 async def test_a_request_that_asks_for_the_end_gets_it():
     async with raw_server([REQUEST, ANSWER]) as server, open_transport() as (client, transport):
         await client.get(server.url(), headers={"Connection": "close"})

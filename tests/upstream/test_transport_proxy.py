@@ -3,6 +3,8 @@
 import httpx
 import pytest
 
+from pipeline.errors import UpstreamError
+from pipeline.upstream.http import told_faults
 from pipeline.upstream.http1.proxy import Proxies, ProxySettingFault, parse_proxy, proxies_from_environment
 from pipeline.upstream.transport import Transport
 from tests.support.open_transport import open_transport
@@ -61,10 +63,45 @@ async def test_the_direct_way_drops_what_is_meant_for_a_proxy():
 
 
 async def test_a_kind_of_proxy_that_we_do_not_speak_is_refused_and_not_bypassed():
-    async with raw_server([REQUEST, ANSWER]) as server, open_transport(proxies=Proxies(http="socks5://127.0.0.1:1")) as (client, _):
+    async with raw_server([REQUEST, ANSWER]) as server, open_transport(proxies=Proxies(http=f"socks5://127.0.0.1:{server.port}")) as (client, _):
         with pytest.raises(httpx.UnsupportedProtocol):
-            await client.get(server.url())
+            await client.get("http://target.example/")
         assert server.peers == []
+
+
+async def test_this_machine_is_never_asked_through_a_proxy():
+    """A key that may go over plain http to a loopback address would go to the proxy's machine."""
+    async with raw_server([REQUEST, ANSWER] * 2) as server, raw_server([REQUEST, ANSWER] * 2) as proxy:
+        async with open_transport(proxies=Proxies(http=f"http://127.0.0.1:{proxy.port}")) as (client, _):
+            await client.get(server.url(), headers={"Authorization": "Bearer key"})
+        assert len(server.requests) == 1
+        assert proxy.peers == []
+
+
+@pytest.mark.parametrize(
+    ("host", "direct"),
+    [
+        *(("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("::ffff:127.0.0.1", True)),
+        *(("localhost", True), ("LOCALHOST.", True), ("a.localhost", True)),
+        *(("128.0.0.1", False), ("::2", False), ("0.0.0.0", False), ("localhost.example", False), ("notlocalhost", False)),
+    ],
+)
+def test_which_hosts_are_this_machine(host, direct):
+    proxies = Proxies("http://proxy.example", "http://proxy.example")
+    assert [proxies.find(scheme, host, 80) is None for scheme in ("http", "https")] == [direct, direct]
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(407, "upstream_proxy_refused"), (403, "upstream_proxy_refused"), (502, "upstream_unavailable"), (503, "upstream_unavailable")],
+)
+async def test_a_refusal_is_permanent_and_a_bad_way_behind_the_proxy_is_not(status, code):
+    answer = b"HTTP/1.1 %d No\r\nContent-Length: 0\r\n\r\n" % status
+    async with raw_server([REQUEST, answer]) as proxy, open_transport(proxies=Proxies(https=f"http://127.0.0.1:{proxy.port}")) as (client, _):
+        with pytest.raises(UpstreamError) as caught, told_faults():
+            await client.get("https://target.example/")
+    assert caught.value.code == code
+    assert caught.value.status == (424 if code == "upstream_proxy_refused" else 503)
 
 
 @pytest.mark.parametrize(
@@ -79,8 +116,8 @@ async def test_a_kind_of_proxy_that_we_do_not_speak_is_refused_and_not_bypassed(
         ("example.org:8443", "example.org", False),
         ("10.0.0.0/8", "10.1.2.3", True),
         ("10.0.0.0/8", "11.1.2.3", False),
-        ("::1", "::1", True),
-        ("localhost", "127.0.0.1", False),
+        ("2001:db8::/32", "2001:db8::1", True),
+        ("target.example", "192.0.2.1", False),
     ],
 )
 def test_no_proxy(rule, host, direct):

@@ -107,12 +107,15 @@ def test_framing_without_end_is_refused(framing):
     assert reader.state is State.FAULTY
 
 
+FRAMED = {"length": OK + b"Content-Length: 2\r\n\r\nhi", "chunked": OK + b"Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n"}
+
+
+@pytest.mark.parametrize("whole", FRAMED.values(), ids=FRAMED)
 @pytest.mark.parametrize("surplus", [b"HTTP/1.1 200 OK\r\n", OK + b"Content-Length: 2\r\n\r\nxx", b"x"])
-def test_bytes_after_the_response_are_not_its_body_and_end_the_connection(surplus):
-    whole = OK + b"Content-Length: 2\r\n\r\nhi"
-    for pieces in ([whole + surplus], [whole, surplus]):
+def test_bytes_after_the_response_are_not_its_body_and_end_the_connection(whole, surplus):
+    for pieces in cuts(whole + surplus):
         reader, body = run(pieces)
-        assert (body, reader.state, reader.surplus, reader.reusable) == (b"hi", State.COMPLETE, True, False)
+        assert (body, reader.state, reader.fault, reader.surplus, reader.reusable) == (b"hi", State.COMPLETE, None, True, False)
 
 
 def test_a_response_to_head_has_no_body_whatever_it_says():

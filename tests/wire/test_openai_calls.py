@@ -163,6 +163,22 @@ def test_time_is_linear_also_for_calls_that_wait():
     assert min(seconds(20_000) for _ in range(3)) < 12 * min(seconds(5_000) for _ in range(3))
 
 
+@given(st.lists(st.text("ab_", max_size=4)))
+def test_a_name_is_certain_when_no_other_one_begins_with_it(names):
+    for name in filter(None, names):
+        events = list[UpstreamEvent]()
+        ChatCalls(new_id=lambda: "made", names=names).add(D(0, "a", name), events)
+        assert bool(events) is not any(other != name and other.startswith(name) for other in names)
+
+
+def test_thousands_of_tools_are_no_work():
+    """A request body of the usual limit holds tens of thousands of them; comparing each with each took seconds for a tenth of that."""
+    names = [f"{'tool_' * 5}{number}" for number in range(40_000)]
+    began = time.perf_counter()
+    ChatCalls(new_id=lambda: "made", names=names)
+    assert time.perf_counter() - began < 2
+
+
 @given(st.recursive(st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)), st.lists(st.integers(0, 200)))
 def test_an_object_is_finished_at_its_last_character_and_not_before(value, edges):
     text = json.dumps({"x": value}, ensure_ascii=False)

@@ -33,7 +33,7 @@ from pipeline.events import (
     UpstreamEvent,
     UsageReport,
 )
-from pipeline.wire.openai_chat import FAILURES, FINISH_REASONS, TRANSITIONS, OpenAIChatDecoder, State
+from pipeline.wire.openai_chat import FAILURES, FINISH_REASONS, OpenAIChatDecoder
 from pipeline.wire.openai_errors import OpenAIErrors
 from tests.support.openai_server import DONE, call, chunk, event, text, usage
 from tests.support.splits import cut, splits
@@ -42,6 +42,7 @@ STOP = Finish(FinishReason.STOP, "stop")
 CALLS = Finish(FinishReason.TOOL_CALLS, "tool_calls")
 END = chunk("stop") + DONE
 CALLS_END = chunk("tool_calls") + DONE
+NO_REASON = Notice("no_finish_reason", "the upstream ended its answer without saying why")
 COUNTED = UsageReport(9, 3, estimated=False)
 
 
@@ -149,6 +150,38 @@ CASES: dict[str, tuple[bytes, list[object]]] = {
         text("x") + DONE,
         [TextDelta("x"), Notice("no_finish_reason", "the upstream ended its answer without saying why"), Finish(FinishReason.STOP, None)],
     ),
+    "[DONE] without finish_reason behind a whole call": (
+        call(index=0, id="a", name="now", arguments='{"a": 1}') + DONE,
+        [*one_call('{"a": 1}'), NO_REASON, Finish(FinishReason.STOP, None)],
+    ),
+    "[DONE] without finish_reason inside a call": (
+        call(index=0, id="a", name="rm", arguments='{"path": "/tmp') + DONE,
+        [ToolCallStart(0, "a", "rm"), ToolCallDelta(0, '{"path": "/tmp'), StreamCut],
+    ),
+    "[DONE] without finish_reason inside the arguments of a second call": (
+        call(index=0, id="a", name="now", arguments="{}") + call(index=1, id="b", name="rm", arguments='{"path"') + DONE,
+        [*one_call("{}"), ToolCallStart(1, "b", "rm"), ToolCallDelta(1, '{"path"'), StreamCut],
+    ),
+    "[DONE] without finish_reason before the arguments": (call(index=0, id="a", name="now") + DONE, [StreamCut]),
+    "[DONE] without finish_reason behind arguments that are no JSON": (
+        call(index=0, id="a", name="now", arguments="{a}") + text("x") + DONE,
+        [
+            ToolCallStart(0, "a", "now"),
+            ToolCallDelta(0, "{a}"),
+            Notice("invalid_arguments", "now: the arguments are not valid JSON, and were passed on as they are"),
+            ToolCallEnd(0),
+            TextDelta("x"),
+            StreamCut,
+        ],
+    ),
+    "a finish_reason stands for calls without arguments": (call(index=0, id="a", name="now") + CALLS_END, [*one_call("{}"), CALLS]),
+    "a whole answer without finish_reason whose call is half": (
+        whole({"tool_calls": [{"id": "a", "function": {"name": "rm", "arguments": '{"path'}}]}, None),
+        [ToolCallStart(0, "a", "rm"), ToolCallDelta(0, '{"path'), StreamCut],
+    ),
+    "blank lines before a byte order mark": (b"\n\n\n\n\xef\xbb\xbf \n" + whole({"content": "x"}), [TextDelta("x"), STOP]),
+    "blank lines before the byte order mark of a stream": (b" \r\n\n\n\xef\xbb\xbf" + text("x") + END, [TextDelta("x"), STOP]),
+    "half a byte order mark": (b"\n\xef\xbb", [StreamCut]),
     "finish_reason without [DONE]": (text("x") + chunk("stop"), [TextDelta("x"), STOP]),
     "[DONE] without its empty line": (text("x") + chunk("stop") + b"data: [DONE]", [TextDelta("x"), STOP]),
     "a last chunk without its empty line": (text("x") + chunk("stop").rstrip(), [TextDelta("x"), STOP]),
@@ -311,11 +344,6 @@ def test_whose_key_was_refused_decides():
     error = event(error={"message": "no such key", "code": "invalid_api_key"})
     assert shape(run([error], errors=OpenAIErrors(callers_key=True))) == [AuthenticationError]
     assert shape(run([error])) == [UpstreamUnusable]
-
-
-def test_every_state_has_its_transitions():
-    assert set(TRANSITIONS) == set(State)
-    assert {state for row in TRANSITIONS.values() for state in row.values()} == set(State)
 
 
 FRAGMENTS = st.sampled_from(

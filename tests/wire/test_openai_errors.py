@@ -20,7 +20,7 @@ from pipeline.errors import (
     UpstreamUnavailable,
     UpstreamUnusable,
 )
-from pipeline.wire.composer_error_text import MAX_MESSAGE_CHARS
+from pipeline.wire.error_text import MAX_MESSAGE_CHARS
 from pipeline.wire.openai_errors import GENERAL_WORDS, STATUSES, TEXTS, WORDS, OpenAIErrors
 
 CALLERS = OpenAIErrors(callers_key=True)
@@ -41,6 +41,7 @@ HTTP = {
     "ollama: no such model": (404, body(message='model "x" not found, try pulling it first', type="api_error"), ModelNotFound, "model_not_found"),
     "openrouter: no such model": (400, body(message="x is not a valid model ID", code=400), ModelNotFound, "model_not_found"),
     "no such path": (404, b'{"detail":"Not Found"}', UpstreamUnusable, "upstream_endpoint_gone"),
+    "407": (407, b"", UpstreamUnusable, "upstream_proxy_refused"),
     "405": (405, b"", UpstreamUnusable, "upstream_endpoint_gone"),
     "openai: too long": (
         400,

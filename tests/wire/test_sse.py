@@ -42,7 +42,7 @@ CASES = {
 
 def run(pieces: list[bytes], max_event_bytes: int = 1000) -> tuple[list[ServerSentEvent], bytes, bool]:
     decoder = SseDecoder(max_event_bytes)
-    events = [event for piece in pieces for event in decoder.feed(piece)] + decoder.end()
+    events = [event for piece in pieces for event in decoder.feed(piece)]
     return events, decoder.unfinished, decoder.fault is not None
 
 
@@ -104,10 +104,8 @@ def test_a_name_with_a_line_break_is_refused(name):
         encode_event(b"{}", name)
 
 
-def test_retry_is_kept_and_nonsense_ignored():
-    decoder = SseDecoder()
-    assert decoder.feed(b"retry: 3000\n\nretry: soon\n\nretry: -1\n\n") == []
-    assert decoder.retry_milliseconds == 3000
+def test_a_time_to_reconnect_is_no_event():
+    assert run([b"retry: 3000\n\nretry: soon\n\nretry: -1\n\n"]) == ([], b"", False)
 
 
 @pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n", b"\r\r", b""])

@@ -14,7 +14,7 @@ import anyio
 import msgspec
 from anyio.abc import ByteStream, SocketAttribute
 
-from pipeline.upstream.http1.proxy import Proxy, ProxyFault
+from pipeline.upstream.http1.proxy import Proxy, ProxyFault, ProxyRefusal
 from pipeline.upstream.http1.request import write_head
 from pipeline.upstream.http1.response import ResponseReader
 from pipeline.upstream.http1.tls import READ_BYTES, TLSStream
@@ -100,7 +100,7 @@ async def connect(origin: Origin, context: ssl.SSLContext | None, connect_second
         TimeoutError: it took longer.
         OSError: no address answered, or TLS failed (`ssl.SSLError`).
         anyio.BrokenResourceError: the connection broke while it was made.
-        ProxyFault: the proxy refused.
+        ProxyFault: the proxy made no tunnel; `ProxyRefusal` when it will not, as for want of credentials.
     """
     proxy = origin.proxy
     with anyio.fail_after(connect_seconds):
@@ -138,8 +138,11 @@ async def _tunnel(stream: ByteStream, origin: Origin, proxy: Proxy) -> None:
             reader.end()
     if reader.fault:
         raise ProxyFault("The proxy did not answer in HTTP.") from reader.fault
-    if reader.head is None or not 200 <= reader.head.status < 300:
-        raise ProxyFault(f"The proxy refused the tunnel with status {reader.head.status if reader.head else 0}.")
+    status = reader.head.status if reader.head else 0
+    if not 200 <= status < 300:
+        # a 5xx tells of the way behind the proxy, which may be better the next time
+        kind = ProxyFault if status >= 500 else ProxyRefusal
+        raise kind(f"The proxy refused the tunnel with status {status}.")
     if reader.surplus:
         raise ProxyFault("The proxy sent bytes of its own into the tunnel.")
 

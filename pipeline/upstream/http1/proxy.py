@@ -5,7 +5,9 @@ Theory of operation: `proxies_from_environment` reads HTTP_PROXY, HTTPS_PROXY, A
 a tunnel made by CONNECT, and one for http is given the whole URL; its credentials come from the userinfo of its address and go to the proxy alone.
 
 NO_PROXY is a list with commas: `*`, a host name with all names below it (a leading dot makes no difference), an address, a network as `10.0.0.0/8`;
-names may have a port. Only http and https proxies are spoken to; another scheme is refused when a request would need it, and never bypassed.
+names may have a port. What listens on this machine is never asked through a proxy, whatever the list says: a proxy would reach another machine, and
+with a key that is for this one. Only http and https proxies are spoken to; another scheme is refused when a request would need it, and never
+bypassed.
 """
 
 import ipaddress
@@ -21,6 +23,10 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 
 class ProxyFault(Exception):
     """The proxy did not let us through. The text is ours."""
+
+
+class ProxyRefusal(ProxyFault):
+    """The proxy will not let us through: no retry mends that."""
 
 
 class ProxySettingFault(ProxyFault):
@@ -82,11 +88,12 @@ class Proxies(msgspec.Struct, frozen=True):
         Raises:
             ProxySettingFault: there should be one and its address cannot be used.
 
-        >>> Proxies(https="proxy.example:3128", bypass=("example.org", "10.0.0.0/8")).find("https", "api.example.org", 443) is None
-        True
+        >>> proxies = Proxies(https="proxy.example:3128", bypass=("example.org", "10.0.0.0/8"))
+        >>> [proxies.find("https", host, 443) for host in ("api.example.org", "127.0.0.1", "a.example")]
+        [None, None, Proxy(http://proxy.example:3128)]
         """
         address = self.https if scheme == "https" else self.http
-        if not address or any(_matches(rule, host, port) for rule in self.bypass):
+        if not address or _is_this_machine(host) or any(_matches(rule, host, port) for rule in self.bypass):
             return None
         return parse_proxy(address)
 
@@ -100,6 +107,19 @@ def proxies_from_environment(found: Mapping[str, str] | None = None) -> Proxies:
     everything = found.get("all")
     rules = tuple(rule for rule in (rule.strip().lower() for rule in found.get("no", "").split(",")) if rule)
     return Proxies(found.get("http") or everything, found.get("https") or everything, rules)
+
+
+def _is_this_machine(host: str) -> bool:
+    """Whether a host is a loopback address or `localhost`, which is one by definition (RFC 6761); no other name is resolved."""
+    name = host.lower().rstrip(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback
 
 
 def _matches(rule: str, host: str, port: int) -> bool:

@@ -10,6 +10,8 @@ headers, a length beside chunks and a second length; refused here are versions o
 other than chunked, more than `max_header_bytes` or 100 fields of header block (interim responses and trailers included), and as many bytes of
 framing without any of body. So memory is bounded by one read and that limit.
 
+What comes after the message is surplus: it is no part of the body, no fault of it, however the reads are cut, and it ends the connection.
+
 `reusable` says whether the connection can carry another exchange: the message is complete, nothing came after it, the peer speaks 1.1 and does not
 close. A response without a body by its request (HEAD, CONNECT) is never reusable, since llhttp cannot be told to expect none.
 """
@@ -132,7 +134,7 @@ class ResponseReader:
     def on_message_begin(self) -> None:
         """A response begins: the first one, or the one after an interim response."""
         if self.state is State.COMPLETE:
-            self._refuse("There are bytes after the response.")
+            raise ProtocolFault("There are bytes after the response.")  # that stops llhttp, and is no fault of the response before it
         self._reason = b""
         self._headers = []
 
