@@ -29,7 +29,8 @@ check: setup     ## formatting, lint and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@# 119: our stages are generators; 127: see ARCHITECTURE.md, httpx; 124 and 114: handlers are async by contract; 9xx: a stage may pass without a checkpoint
-	@find pipeline server tests benchmarks -name '*.py' -exec $(BIN)/flake8-async --disable ASYNC119,ASYNC127,ASYNC124,ASYNC114,ASYNC9 {} +
+	@find pipeline server tests benchmarks -name '*.py' -print0 | \
+		xargs -0 -P 2 -n 40 $(BIN)/flake8-async --disable ASYNC119,ASYNC127,ASYNC124,ASYNC114,ASYNC9
 	@$(BIN)/mypy
 	@$(BIN)/basedpyright --level error
 

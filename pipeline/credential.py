@@ -58,10 +58,21 @@ class Credential(msgspec.Struct, frozen=True):
     secret: Secret | None = None
 
     def key(self, callers: str | None) -> str | None:
-        """The key to send, None for no Authorization at all; raises AuthenticationError when the caller's is needed and missing."""
+        """The key to send, None for no Authorization at all.
+
+        Raises:
+            AuthenticationError: the caller's key is needed, and missing or a gateway's.
+            ValueError: the upstream's own key was never loaded, or is a gateway's; loading settings refuses both.
+
+        >>> Credential(Kind.OWN, Secret("psk_4f9a0c77")).key(None)
+        Traceback (most recent call last):
+        ValueError: a gateway's token is never forwarded to an upstream
+        """
         if self.kind is Kind.OWN:
             if self.secret is None:
                 raise ValueError("this upstream's own key was never loaded")
+            if self.secret.reveal().startswith(GATEWAY_TOKENS):
+                raise ValueError("a gateway's token is never forwarded to an upstream")
             return self.secret.reveal()
         if self.kind is Kind.NONE:
             return None

@@ -1,8 +1,8 @@
 """`penstock record`: one live answer of an upstream as a scrubbed fixture.
 
 Theory of operation: the words become a `Recording`, `pipeline.recording` carries it out, and what came of it is told on stderr. Every value of a
-header, every `--scrub` text, and the password and query of the URL are secrets. Progress is shown on a terminal only. Exit status: 0 good, 1 a fault
-of the upstream (an answer that was cut off is written all the same), 2 wrong use.
+header, every `--scrub` text, and the values in the URL's query are secrets. Progress is shown on a terminal only. Exit status: 0 good, 1 a fault of
+the upstream (an answer that was cut off is written all the same) or files that cannot be written, 2 wrong use.
 """
 
 import argparse
@@ -12,13 +12,13 @@ import sys
 from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import anyio
 
 from pipeline.errors import PenstockError
 from pipeline.expectations import SURFACES
-from pipeline.recording import KINDS, Outcome, Recording, WrongUse, record
+from pipeline.recording import KINDS, Outcome, Recording, WrongUse, check_url, record
 from pipeline.scrub import SHORTEST_LITERAL
 from pipeline.upstream.composer_write import FIXED_HEADERS
 
@@ -56,6 +56,9 @@ def run(args: argparse.Namespace) -> int:
     except PenstockError as error:
         print(f"penstock record: nothing was recorded. {error.message}", file=sys.stderr)
         return FAULT
+    except OSError as error:
+        print(f"penstock record: the answer could not be written to {args.out}: {error.strerror}", file=sys.stderr)
+        return FAULT
     return _tell(outcome)
 
 
@@ -88,14 +91,8 @@ def read_words(args: argparse.Namespace, environ: Mapping[str, str]) -> Recordin
 
 def _url_secrets(url: str) -> dict[str, str]:
     """What an address may hold of secrets; raises WrongUse for one that nothing can be sent to."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        parts = urlsplit("")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise WrongUse("--url must begin with http:// or https:// and name a host")
-    secrets = {value: "a value of the URL's query" for _, value in parse_qsl(parts.query)}
-    return secrets | ({unquote(parts.password): "the URL's password"} if parts.password else {})
+    check_url(url)
+    return {value: "a value of the URL's query" for _, value in parse_qsl(urlsplit(url).query)}
 
 
 def _plain_headers(words: Iterable[str]) -> list[tuple[str, str]]:

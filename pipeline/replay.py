@@ -1,8 +1,11 @@
 """`penstock replay`: recorded answers through the pipeline, compared byte for byte with what they gave before.
 
-Theory of operation: the words name cases; each goes through `pipeline.expectations` under the split and speed that were asked for, and what comes out
-is compared with the files in the case's `expected/` folder. A difference is shown as a diff, and so is a file that is missing; `--update` writes the
-files instead. A case that cannot be read is named with its file and does not stop the others. How all this looks is for `pipeline.replay_view`.
+Theory of operation: the words name cases (`pipeline.case_names`); each goes through `pipeline.expectations` under the split and speed that were asked
+for, and what comes out is compared with the files in the case's `expected/` folder. A difference is shown as a diff, and so is a file that is
+missing; `--update` writes the files instead. A case that cannot be read is named with its file and does not stop the others. How all this looks is
+for `pipeline.replay_view`.
+
+With `--list` nothing is replayed: the cases' names and titles are printed, those of all shipped cases where no word is given.
 
 Exit status: 0 all the same (or written), 1 a difference or an unreadable case, 2 wrong use.
 """
@@ -19,7 +22,8 @@ from typing import TYPE_CHECKING
 import anyio
 import msgspec
 
-from pipeline.cases import EXPECTED, STREAM, CaseError, find_cases, load_case, shipped
+from pipeline.case_names import UnknownName, cases_named, shipped_names
+from pipeline.cases import EXPECTED, CaseError, load_case
 from pipeline.expectations import FORMS, Comparison, Replay, Result, replayed_events
 from pipeline.upstream.replayed import Split, parse_split
 
@@ -27,6 +31,8 @@ if TYPE_CHECKING:
     from pipeline.replay_view import View
 
 GOOD, DIFFERENT, WRONG_USE = 0, 1, 2
+
+LIST_HINT = "`penstock replay --list` names all shipped cases"
 
 # --to -> the files of `expected/` that it means
 TO = {"chat": ("chat.sse", "chat.json"), "events": ("events.txt",)}
@@ -43,7 +49,13 @@ class Options(msgspec.Struct, frozen=True):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Define the words of `penstock replay`."""
-    parser.add_argument("paths", nargs="+", metavar="PATH", help="a case's folder, any folder above cases, or the name of a shipped case")
+    parser.add_argument(
+        "cases",
+        nargs="*",
+        metavar="CASE",
+        help="a case's folder, any folder above cases, or the name of shipped ones: composer/plain-text, captured/plain-text, plain-text, composer",
+    )
+    parser.add_argument("--list", action="store_true", help="print the names of the cases, of all shipped ones by default, and replay nothing")
     parser.add_argument(
         "--split", type=_split, default=Split(), metavar="HOW", help="whole | bytes | random:SEED | N bytes a read (default: the recorded reads)"
     )
@@ -59,11 +71,18 @@ def run(args: argparse.Namespace) -> int:
     """Replay as the words say; returns the exit status."""
     from pipeline.replay_view import View
 
-    paths, missing = find(args.paths)
-    for path in missing:
-        print(f"penstock replay: {path}: no case there, and none of that name is shipped", file=sys.stderr)
-    if missing:
+    if not args.cases and not args.list:
+        print(f"penstock replay: which case? {LIST_HINT}", file=sys.stderr)
         return WRONG_USE
+    paths, unknown = find(args.cases) if args.cases else (list(shipped_names().values()), [])
+    for error in unknown:
+        print(f"penstock replay: {error}", file=sys.stderr)
+    if unknown:
+        print(f"penstock replay: {LIST_HINT}", file=sys.stderr)
+        return WRONG_USE
+    if args.list:
+        list_cases(paths, as_json=args.json)
+        return GOOD
     options = Options(args.split, args.speed, TO[args.to] if args.to else tuple(FORMS), args.update)
     view = View(as_json=args.json)
     if args.to and len(paths) == 1 and view.shows:
@@ -75,19 +94,37 @@ def run(args: argparse.Namespace) -> int:
     return DIFFERENT if unequal or any(result.error for result in results) else GOOD
 
 
-def find(names: Sequence[str]) -> tuple[list[Path], list[str]]:
-    """The folders of all cases that the names mean, each once, and the names that mean none."""
+def find(words: Sequence[str]) -> tuple[list[Path], list[UnknownName]]:
+    """The folders of all cases that the words mean, each once, and what is wrong with the words that mean none."""
     paths: dict[Path, None] = {}
-    missing: list[str] = []
-    for name in names:
-        path = Path(name) if Path(name).exists() else shipped() / name
-        found = find_cases(path)
-        if not found and (path / STREAM).is_file():
-            found = [path]  # a case without meta.toml: reading it says so
-        paths.update(dict.fromkeys(found))
-        if not found:
-            missing.append(name)
-    return list(paths), missing
+    unknown: list[UnknownName] = []
+    for word in words:
+        try:
+            paths.update(dict.fromkeys(cases_named(word)))
+        except UnknownName as error:
+            unknown.append(error)
+    return list(paths), unknown
+
+
+def list_cases(paths: Sequence[Path], *, as_json: bool = False) -> None:
+    """Print one line for each case: its name, or its path where it is not a shipped one, and its title; or one JSON document of these."""
+    from pipeline.replay_view import printable
+
+    names = {path: name for name, path in shipped_names().items()}
+    cases = [{"name": names.get(path, str(path)), "title": _title(path)} for path in paths]
+    if as_json:
+        print(msgspec.json.encode({"cases": cases}).decode())
+        return
+    width = max((len(case["name"]) for case in cases), default=0)
+    for case in cases:
+        print(printable(f"{case['name']:<{width}}  {case['title']}".rstrip()))
+
+
+def _title(path: Path) -> str:
+    try:
+        return load_case(path).meta.title
+    except CaseError as error:
+        return f"cannot be read: {error}"
 
 
 async def replay_all(paths: Sequence[Path], options: Options, view: "View | None" = None) -> list[Result]:

@@ -1,21 +1,21 @@
 """Secrets out of a recording: its bytes, its request and its words.
 
 Theory of operation: a `Scrubber` knows literal secrets (values that the person who records gave) and `PATTERNS` (what looks like a bearer token, a
-key or a JWT). What it finds becomes as many `x` as it had bytes, so that lengths, and with them the frames of a stream, hold. `found` counts what was
-replaced by its kind and place, never by its value.
+key or a JWT), and searches also in what the escapes of JSON strings stand for (`pipeline.scrub_escapes`). What it finds becomes as many `x` as it had
+bytes, so that lengths, and with them the frames of a stream, hold. `found` counts what was replaced by its kind and place, never by its value.
 
 A model writes a key in pieces of a few characters, a frame each, so a search in the raw bytes of a stream would miss it, and could take a length for
 a letter of it. `scrub_stream` therefore reads Connect envelopes, joins the strings of each protobuf field over all envelopes, searches in that, and
 writes back into the place of every byte. A compressed envelope is inflated for it; one with a find is compressed anew and may change its length, as
-the sizes of the reads then do. Bytes that are no whole envelope (a cut stream's end) are read as far as they go.
+the sizes of the reads then do. Bytes that are no whole envelope (a cut stream's end) are read as far as they go, and so is a compressed message that
+cannot be inflated to its end: since it cannot be written anew, a find makes `x` of all that follows its header, and a note says so.
 
 Invariants: without a find, every byte stays as it is. In a stream without an end mark, a literal's beginning at the very end of a field is a find
 too, since the cut may have come inside it. Nothing raises, whatever the bytes are. Left alone: literals under `SHORTEST_LITERAL` characters, which no
-text could be told from, and secrets in another encoding than UTF-8 and JSON's.
+text could be told from, secrets in another encoding than UTF-8 and JSON's, and what a message holds after its first `MAX_MESSAGE_BYTES` inflated.
 """
 
 import re
-import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from struct import Struct
@@ -23,24 +23,26 @@ from struct import Struct
 import msgspec
 
 from pipeline.errors import ProtocolViolation
+from pipeline.partial_gzip import inflate_leniently
 from pipeline.request import Json
-from pipeline.wire.composer_error_text import as_list, as_object
+from pipeline.scrub_escapes import readings
 from pipeline.wire.connect import FLAG_COMPRESSED, FLAG_END_STREAM, HEADER_BYTES, MAX_MESSAGE_BYTES, encode_envelope
+from pipeline.wire.json_values import as_list, as_object
 from pipeline.wire.protobuf import read_fields
 
 SHORTEST_LITERAL = 4
 
-# A word of its own, and long enough not to be prose; group 1, where there is one, is the secret.
+# A word of its own, and long enough not to be prose; group 1, where there is one, is the secret. Where a run of the word's own letters may fail to
+# match, the look-behind holds all of them: otherwise each place of a long run would be tried to its end.
 PATTERNS = {
     "a bearer token": re.compile(rb"(?i)\bbearer\s+(?=[^\s]*[0-9])([a-z0-9._~+/=-]{12,})"),
-    "a JWT": re.compile(rb"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*)?"),
-    "a key (crsr_)": re.compile(rb"\bcrsr_[A-Za-z0-9_-]{8,}"),
-    "a key (psk_)": re.compile(rb"\bpsk_[A-Za-z0-9_-]{8,}"),
+    "a JWT": re.compile(rb"(?:(?<![A-Za-z0-9_-])|(?<=%3[Aa]))eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*)?"),
+    "a key (crsr_)": re.compile(rb"(?<![A-Za-z0-9])crsr_[A-Za-z0-9_-]{8,}"),
+    "a key (psk_)": re.compile(rb"(?<![A-Za-z0-9])psk_[A-Za-z0-9_-]{8,}"),
     "a key (sk-)": re.compile(rb"(?<![A-Za-z0-9_-])sk-(?=[A-Za-z0-9_-]*[0-9A-Z])[A-Za-z0-9_-]{16,}"),
 }
 
 _HEADER = Struct(">BI")
-_GZIP_WINDOW = 16 + zlib.MAX_WBITS
 
 # The response message's own fields. Whether a field that is not listed holds text or a message is seen from its bytes.
 _TEXT_PATHS = frozenset({(2, 1), (2, 25, 1), (1, 3), (1, 9), (1, 10)})
@@ -62,8 +64,7 @@ class Scrubber:
         self._literals: dict[bytes, str] = {}
         for text, kind in literals.items():
             if len(text) >= SHORTEST_LITERAL:
-                self._literals[text.encode()] = kind
-                self._literals[msgspec.json.encode(text)[1:-1]] = kind
+                self._literals[text.encode("utf-8", "surrogatepass")] = kind
         # the longest first, since one may hold another
         self._ordered = sorted(self._literals, key=len, reverse=True)
 
@@ -73,6 +74,12 @@ class Scrubber:
 
     def matches(self, data: bytes, *, cut: bool = False) -> Iterator[tuple[int, int, str]]:
         """Start, stop and kind of every find; they may overlap. `cut` says that the data may end inside a secret."""
+        # the most resolved first: its finds are the longest, so that each is counted once
+        for reading in reversed(list(readings(data, cut=cut))):
+            for start, stop, kind in self._matches_in(reading.text, cut=cut):
+                yield *reading.span(start, stop), kind
+
+    def _matches_in(self, data: bytes, *, cut: bool) -> Iterator[tuple[int, int, str]]:
         for literal in self._ordered:
             start = data.find(literal)
             while start >= 0:
@@ -129,18 +136,25 @@ class Scrubber:
 
 
 class _Piece(msgspec.Struct):
-    """An envelope, or what is left behind the last whole one: its bytes as sent, and the payload that is searched."""
+    """An envelope, or what is left behind the last whole one: its bytes as sent, and the payload that is searched, inflated."""
 
     raw: bytes
     flags: int
     payload: bytearray
-    whole: bool
+    whole: bool  # the payload is all that was announced, and all of it could be inflated
     changed: bool = False
+
+    @property
+    def lost(self) -> bool:
+        """Whether its bytes go, since they hold a secret and cannot be written anew."""
+        return self.changed and not self.whole and bool(self.flags & FLAG_COMPRESSED)
 
     def written(self) -> bytes:
         """The bytes after the search; same length unless compressed."""
         if not self.changed:
             return self.raw
+        if self.lost:
+            return self.raw[:HEADER_BYTES].ljust(len(self.raw), b"x")
         if not self.flags & FLAG_COMPRESSED:
             return self.raw[: len(self.raw) - len(self.payload)] + bytes(self.payload)
         return encode_envelope(bytes(self.payload), flags=self.flags & ~FLAG_COMPRESSED, compress=True)
@@ -149,13 +163,14 @@ class _Piece(msgspec.Struct):
 def scrub_stream(scrubber: Scrubber, stream: bytes, read_sizes: list[int], place: str) -> tuple[bytes, list[int]]:
     """A Connect stream without secrets, and the sizes of its reads, which change only where a compressed envelope did."""
     pieces = list(_pieces(stream))
-    cut = not any(piece.flags & FLAG_END_STREAM for piece in pieces)
+    cut = not any(piece.flags & FLAG_END_STREAM and piece.whole for piece in pieces)
     channels: dict[tuple[int, ...], list[tuple[_Piece, int, int]]] = {}
     for piece in pieces:
         for path, start, stop in _texts_of(piece):
             channels.setdefault(path, []).append((piece, start, stop))
     for spans in channels.values():
         _scrub_channel(scrubber, spans, place, cut=cut)
+    scrubber.found.update((place, "a compressed message with a secret, not whole") for piece in pieces if piece.lost)
     return _joined(pieces, read_sizes)
 
 
@@ -210,35 +225,32 @@ def _pieces(stream: bytes) -> Iterator[_Piece]:
         stop = at + HEADER_BYTES + length
         if stop > len(stream):
             break
-        payload = stream[at + HEADER_BYTES : stop]
-        inflated = _inflated(payload) if flags & FLAG_COMPRESSED and payload else payload
-        if inflated is None:
-            yield _Piece(stream[at:stop], 0, bytearray(payload), whole=False)
-        else:
-            yield _Piece(stream[at:stop], flags, bytearray(inflated), whole=True)
+        yield _piece(stream[at:stop], flags, whole=True)
         at = stop
     if at < len(stream):
-        is_envelope = stream[at] <= FLAG_COMPRESSED | FLAG_END_STREAM
-        rest = stream[at + HEADER_BYTES :] if is_envelope else stream[at:]
-        yield _Piece(stream[at:], 0, bytearray(rest), whole=not is_envelope)
+        rest = stream[at:]
+        # what does not begin like an envelope is text
+        yield _piece(rest, rest[0], whole=False) if rest[0] <= FLAG_COMPRESSED | FLAG_END_STREAM else _Piece(rest, 0, bytearray(rest), whole=True)
 
 
-def _inflated(payload: bytes) -> bytes | None:
-    inflater = zlib.decompressobj(wbits=_GZIP_WINDOW)
-    try:
-        inflated = inflater.decompress(payload, MAX_MESSAGE_BYTES + 1)
-    except zlib.error:
-        return None
-    return inflated if inflater.eof and len(inflated) <= MAX_MESSAGE_BYTES else None
+def _piece(raw: bytes, flags: int, *, whole: bool) -> _Piece:
+    payload = raw[HEADER_BYTES:]
+    if not flags & FLAG_COMPRESSED or not payload:
+        return _Piece(raw, flags, bytearray(payload), whole)
+    inflated, to_its_end = inflate_leniently(payload, MAX_MESSAGE_BYTES)
+    if not inflated:
+        return _Piece(raw, flags & ~FLAG_COMPRESSED, bytearray(payload), whole=False)  # never was compressed: it is text, or nothing
+    return _Piece(raw, flags, bytearray(inflated), whole and to_its_end)
 
 
 def _texts_of(piece: _Piece) -> Iterator[tuple[tuple[int, ...], int, int]]:
-    """The places of an envelope's texts, each under the path of its field; a payload that is no message is one text under no path."""
+    """The places of an envelope's texts, each under the path of its field; one that is no message, or not whole, is a text under no path."""
     payload = piece.payload
-    if piece.flags & FLAG_END_STREAM or (piece.whole and not _is_message(payload)):
-        yield (), 0, len(payload)
-    else:
+    is_text = piece.flags & FLAG_END_STREAM or (piece.whole and not _is_message(payload))
+    if not is_text:
         yield from _texts(payload, 0, len(payload))
+    if is_text or not piece.whole:  # what is not whole may be a message with something else behind it, or be no message at all
+        yield (), 0, len(payload)
 
 
 def _is_message(data: bytearray) -> bool:

@@ -1,4 +1,4 @@
-"""One line for each request: method, path, status, the key's name, model, times, chunks and notices; never content, never keys."""
+"""One line for each request: method, path, status, the key's name, model, upstream, times, chunks and notices; never content, never keys."""
 
 import logging
 import time
@@ -23,6 +23,7 @@ class Record:
         self.status: int | None = None
         self.request_id = ""
         self.model = ""
+        self.upstream = ""
         self.key = ""
         self.error = ""
         self.notices: list[Notice] = []
@@ -52,11 +53,13 @@ class Record:
         True
         """
         now = time.monotonic()
-        words = [self.method, _word(self.path), str(self.status or "-")]
+        words = [self.method, word(self.path), str(self.status or "-")]
         if self.key:
-            words.append(f"key={_word(self.key)}")
+            words.append(f"key={word(self.key)}")
         if self.model:
-            words.append(f"model={_word(self.model)}")
+            words.append(f"model={word(self.model)}")
+        if self.upstream:
+            words.append(f"upstream={word(self.upstream)}")
         if self.stream is not None and self._first is not None:
             words.append(f"first={self._first - self._started:.3f}s")
         words.append(f"total={now - self._started:.3f}s")
@@ -77,7 +80,7 @@ class Record:
         return " ".join(words)
 
 
-def _word(text: str) -> str:
+def word(text: str) -> str:
     """A client's text as one printable word of bounded length."""
     shown = "".join(character if character.isprintable() and not character.isspace() else "?" for character in text[:MAX_WORD_CHARS])
     return shown + ("…" if len(text) > MAX_WORD_CHARS else "")

@@ -1,11 +1,11 @@
 """From a parsed request to a response: find the upstream, run the flow, and say in headers and in the log what was done."""
 
+import re
 from collections.abc import Iterable
 
 import msgspec
 from quart import Response
 
-from pipeline.clocks import Timeouts
 from pipeline.errors import Draining
 from pipeline.flow import Exchange, Terms, collect, open_stream
 from pipeline.machine.inventory import ToolPolicy
@@ -14,10 +14,12 @@ from server.access_log import Record
 from server.front_door import Caller
 from server.lifecycle import Lifecycle
 from server.routing import Routing
-from server.settings import Settings
+from server.settings import OpenAIChat, Settings
 from server.streaming import StreamedResponse
+from server.upstreams import timeouts_of
 
 MAX_HEADER_CHARS = 1024
+_WORD = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
 class Answering:
@@ -27,15 +29,16 @@ class Answering:
         self._settings = settings
         self._routing = routing
         self._lifecycle = lifecycle
-        self._timeouts = msgspec.convert(msgspec.to_builtins(settings.timeouts), Timeouts)
+        self._timeouts = timeouts_of(settings)
 
     async def answer(self, request: Request, caller: Caller, record: Record) -> Response | StreamedResponse:
         """The response in the request's dialect; raises PenstockError for what fails before the first byte."""
         record.model = request.model
         record.notices = list(request.notices)
-        if self._lifecycle.stopping.is_set():
+        if self._lifecycle.draining.is_set():
             raise Draining("The server is shutting down; send the request again.", retry_after_seconds=1)
         destination = self._routing.find(request.model)
+        record.upstream = destination.upstream.name
         caller.check_model(request.model, destination.names)
         if not request.model:
             request = msgspec.structs.replace(request, model=destination.model.id)
@@ -51,26 +54,29 @@ class Answering:
             answer = await open_stream(exchange)
             record.stream = answer.emitter
             response: Response | StreamedResponse = StreamedResponse(answer)
+            notices = answer.notices
         else:
             body, whole = await collect(exchange)
-            record.notices = whole.notices
+            record.notices = notices = whole.notices
             response = Response(body, content_type="application/json")
-            _name(response, "penstock-notices", [notice.code for notice in whole.notices])
-        _name(response, "penstock-ignored", exchange.ignored)
+        name_in_header(response, "penstock-notices", [notice.code for notice in notices])
+        name_in_header(response, "penstock-ignored", exchange.ignored)
         return response
 
     def _policy(self, upstream: str) -> ToolPolicy:
-        return self._settings.upstreams[upstream].tools.policy()
+        table = self._settings.upstreams[upstream]
+        # tool calls that are no text of the model's have nothing that a policy could be about
+        return ToolPolicy() if isinstance(table, OpenAIChat) else table.tools.policy()
 
     def _shows_thinking(self, request: Request) -> bool:
         output = self._settings.reasoning.output
         return output == "always" or (output == "on-request" and request.options.reasoning)
 
 
-def _name(response: Response, header: str, words: Iterable[str]) -> None:
-    """Set a header to the words, each once, as many as fit."""
-    value = ", ".join(dict.fromkeys(words))
+def name_in_header(response: Response, header: str, words: Iterable[str]) -> None:
+    """Set a header to the words, each once, as many as fit; a client may have written them, and one that is none is shown as `?`."""
+    value = ", ".join(dict.fromkeys(word if _WORD.fullmatch(word) else "?" for word in words))
     if len(value) > MAX_HEADER_CHARS:
         value = value[: value.rindex(",", 0, MAX_HEADER_CHARS - 3)] + ", ..." if "," in value[: MAX_HEADER_CHARS - 3] else ""
     if value:
-        response.headers[header] = value.encode("ascii", "replace").decode()
+        response.headers[header] = value

@@ -11,12 +11,14 @@ import secrets
 from collections.abc import Mapping
 
 import msgspec
-from quart import Response, g, request
+from quart import Response, request
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import MethodNotAllowed as NotAllowed
 
 from pipeline.errors import BodyTooLarge, MethodNotAllowed, PenstockError, RequestError, RouteNotFound
 from pipeline.upstream.base import Upstream
+from server.access_log import word
 from server.asgi import HttpConnection
 from server.gateway import EXTENSION, Gateway, record
 from server.lifecycle import Lifecycle
@@ -45,7 +47,7 @@ def create_app(settings: Settings, upstreams: Mapping[str, Upstream], lifecycle:
     @app.before_request
     async def guard() -> None:
         given = request.headers.get("X-Request-Id", "")
-        g.request_id = record().request_id = given if _REQUEST_ID.match(given) else secrets.token_hex(12)
+        record().request_id = given if _REQUEST_ID.match(given) else secrets.token_hex(12)
         if request.path not in UNGUARDED_PATHS:
             gateway.door.check_host(request.headers)
             lifecycle.check_room()
@@ -61,11 +63,14 @@ def create_app(settings: Settings, upstreams: Mapping[str, Upstream], lifecycle:
 
     @app.errorhandler(HTTPException)
     async def from_framework(error: HTTPException) -> Response:
-        return error_response(_translated(error))
+        response = error_response(_translated(error))
+        if isinstance(error, NotAllowed) and error.valid_methods:
+            response.headers["allow"] = ", ".join(sorted(error.valid_methods))
+        return response
 
     @app.errorhandler(Exception)
     async def unknown(error: Exception) -> Response:
-        log.error("unexpected error in %s %s (id=%s)", request.method, request.path, record().request_id, exc_info=error)
+        log.error("unexpected error in %s %s (id=%s)", request.method, word(request.path), record().request_id, exc_info=error)
         return error_response(PenstockError("Something went wrong in the server. The log has the details under this request's id."))
 
     for module in (openai, opencode, cursor, health, pages):

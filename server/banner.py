@@ -1,29 +1,55 @@
 """What a person sees when the server starts."""
 
 import pipeline
-from server.settings import Settings
+from server.config_addresses import split_url
+from server.first_request import example_body
+from server.settings import Captured, Settings, Upstream
+
+COLUMN = 30
 
 
 def banner(settings: Settings, url: str) -> str:
     """A few lines: where it listens, what answers, and the one command that shows it."""
-    demo = all(upstream.is_demo for upstream in settings.upstreams.values())
-    lines = [f"Penstock {pipeline.__version__} on {url}", f"  base URL for OpenAI clients   {url}/v1"]
-    if settings.auth.mode == "open":
-        lines.append("  key                           none needed: any key is accepted, on this machine only")
-    elif settings.auth.mode == "keys":
-        lines.append(f"  keys                          {', '.join(key.name for key in settings.auth.keys)}")
-    else:
-        lines.append("  key                           the caller's own upstream key, passed on and never stored")
-    if demo:
-        lines.append("  upstream                      the embedded demo: recorded and made-up answers, no model behind them")
-    else:
-        lines.append(f"  upstreams                     {', '.join(settings.upstreams)}")
+    upstreams = [f"{name}: {_described(upstream)}" for name, upstream in settings.upstreams.items()]
+    lines = [
+        f"Penstock {pipeline.__version__} on {url}",
+        _row("base URL for OpenAI clients", f"{url}/v1"),
+        _row("keys" if settings.auth.mode == "keys" else "key", _keys(settings)),
+        *(_row(title, each) for title, each in zip(_titles(len(upstreams)), upstreams, strict=True)),
+    ]
     if settings.server.workers > 1:
-        lines.append(f"  workers                       {settings.server.workers}")
+        lines.append(_row("workers", str(settings.server.workers)))
     key = "" if settings.auth.mode == "open" else " -H 'Authorization: Bearer YOUR_KEY'"
     lines += [
         "  try",
         f"""    curl -N {url}/v1/chat/completions{key} -H 'Content-Type: application/json' \\""",
-        """      -d '{"model":"composer-2.5","stream":true,"messages":[{"role":"user","content":"Hello"}]}'""",
+        f"""      -d {example_body(settings)}""",
     ]
     return "\n".join(lines)
+
+
+def _row(title: str, text: str) -> str:
+    return f"  {title:<{COLUMN}}{text}"
+
+
+def _titles(count: int) -> list[str]:
+    return ["upstream" if count == 1 else "upstreams", *[""] * (count - 1)]
+
+
+def _keys(settings: Settings) -> str:
+    if settings.auth.mode == "open":
+        return "none needed: any key is accepted, on this machine only"
+    if settings.auth.mode == "keys":
+        return ", ".join(key.name for key in settings.auth.keys)
+    return "the caller's own upstream key, passed on and never stored"
+
+
+def _described(upstream: Upstream) -> str:
+    """The upstream's kind and where it is; of its address only what cannot be a credential."""
+    if isinstance(upstream, Captured):
+        return "the embedded demo: recorded and made-up answers, no model behind them"
+    kind = upstream.__struct_config__.tag
+    parts = split_url(upstream.base_url)
+    if parts is None or not parts.hostname:
+        return f"{kind}, without a base URL yet"
+    return f"{kind} at {parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

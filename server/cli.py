@@ -30,6 +30,10 @@ Try it without any configuration:
 Exit status: 0 good, 1 the work found a difference or a fault, 2 wrong use or wrong settings.
 """
 
+RECORD_EXAMPLE = """\
+penstock record --url https://backend.example/chat --request request.json \\
+    --header-env Authorization=MY_AUTHORIZATION --out fixtures/composer/my-case"""
+
 
 class Command(NamedTuple):
     """One word of the command line: its line in the help, an example, how its arguments are defined, and what it does with them."""
@@ -165,8 +169,16 @@ def _config(arguments: argparse.Namespace) -> int:
     if arguments.action == "show":
         print(show(loaded), end="")
     else:
-        print(f"{loaded.file if loaded.file is not None else 'no file'}: ok")
+        print(f"{_sources(loaded)}: ok")
     return GOOD
+
+
+def _sources(loaded: "Loaded") -> str:
+    """What was checked: the file, or what is in force without one."""
+    if loaded.file is not None:
+        return str(loaded.file)
+    set_by = ", ".join(dict.fromkeys(loaded.origins.values()))
+    return f"no settings file, the defaults and {set_by} are in force" if set_by else "no settings file, the defaults are in force"
 
 
 def _bench(words: list[str]) -> int:
@@ -199,9 +211,11 @@ def _of_module(name: str) -> tuple[Callable[[argparse.ArgumentParser], None], Ca
 COMMANDS = {
     "serve": Command("run the gateway", "penstock serve --port 9000", _add_serve, _serve),
     "replay": Command(
-        "send recorded upstream answers through the pipeline and compare", "penstock replay fixtures --split bytes", *_of_module("pipeline.replay")
+        "send recorded upstream answers through the pipeline and compare",
+        "penstock replay captured/parallel-calls --split bytes",
+        *_of_module("pipeline.replay"),
     ),
-    "record": Command("record an upstream's answer as a scrubbed fixture", "penstock record --help", *_of_module("pipeline.record")),
+    "record": Command("record an upstream's answer as a scrubbed fixture", RECORD_EXAMPLE, *_of_module("pipeline.record")),
     "bench": Command("run the source checkout's benchmarks, with their own arguments", "penstock bench --help", _add_nothing, _bench_alone),
     "doctor": Command("check what an answer depends on, and say how to mend it", "penstock doctor --key-env MY_KEY", *_of_module("server.doctor")),
     "keys": Command("make keys for those who may use the gateway", "penstock keys new alice", *_of_module("server.keys")),

@@ -30,7 +30,7 @@ from server.config_secrets import with_keys
 from server.config_upstreams import OPENAI, add_upstreams
 from server.environment import CONFIG_VARIABLE, Assignment, Variable, assignments, read_environment
 from server.problems import Problem, SettingsError, format_path
-from server.settings import Settings, route_everything_to
+from server.settings import Captured, Settings, route_everything_to
 
 FILE_NAME = "penstock.toml"
 USER_FILE = Path(".config", "penstock", FILE_NAME)
@@ -154,11 +154,17 @@ def _fill_in(tree: dict[str, object], *, by_file: bool) -> None:
     auth = as_table(tree.setdefault("auth", {}))
     if auth is not None:
         # the upstream that OPENAI_BASE_URL makes does not take the caller's key, so that nothing is gained by asking for one on this machine
-        needs_none = "upstreams" not in tree or (not by_file and set(upstreams or {}) == {OPENAI})
+        needs_none = "upstreams" not in tree or (not by_file and set(upstreams or {}) == {OPENAI}) or _only_demos(upstreams or {})
         auth.setdefault("mode", "keys" if auth.get("keys") else "open" if needs_none else "forward")
     if "upstreams" in tree:
         names = list(upstreams or {})
         tree.setdefault("routes", msgspec.to_builtins(route_everything_to(names[0])) if len(names) == 1 else {})
+
+
+def _only_demos(upstreams: Mapping[str, object]) -> bool:
+    """Whether there is no upstream but the embedded demo, which asks for no key, whatever it is called."""
+    kinds = [(as_table(upstream) or {}).get("kind") for upstream in upstreams.values()]
+    return bool(kinds) and all(kind == Captured.__struct_config__.tag for kind in kinds)
 
 
 def _settings(tree: dict[str, object], variables: Mapping[str, Variable], cwd: Path, problems: list[Problem]) -> Settings | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from pipeline.credential import Secret
+from pipeline.credential import GATEWAY_TOKENS, Secret
 from server.environment import Variable
 from server.problems import Problem, format_path
 from server.settings import KeyedUpstream, Settings, Upstream
@@ -25,8 +25,8 @@ MAX_KEY_CHARS = 4096
 
 _WORDS = """
     0000 1234 12345678 123456789 1234567890 abcdefgh abcd1234 admin admin123 api-key api_key apikey bearer change-me change_me changeit
-    changeme changeme123 default demo dummy dummykey dummy-key empty example fake-key foobar hunter2 insert-key-here key letmein mykey my-
-    api-key my_api_key no-key no-key-required none not-needed notneeded null openai-api-key pass passw0rd password password1 password123
+    changeme changeme123 default demo dummy dummykey dummy-key empty example fake-key foobar hunter2 insert-key-here key letmein mykey
+    my-api-key my_api_key no-key no-key-required none not-needed notneeded null openai-api-key pass passw0rd password password1 password123
     placeholder psk qwerty replace-me replaceme root secret secret123 sk-0000 sk-1234 sk-dummy sk-fake sk-placeholder sk-proj-xxxx sk-test
     sk-xxxx super-secret supersecret test test123 test-key testing testkey testtest todo token undefined user welcome your-api-key
     your_api_key your-key-here your-openai-api-key yourapikey
@@ -39,8 +39,10 @@ WELL_KNOWN = frozenset(_WORDS.split())
 def is_well_known(key: str) -> bool:
     """Whether anybody would guess the key: it is empty, one character over and over, or in `WELL_KNOWN`.
 
-    >>> [is_well_known(key) for key in ("", "00000000", "ChangeMe", "<your-api-key>", "sk-4f9a0c")]
-    [True, True, True, True, False]
+    >>> [is_well_known(key) for key in ("", "00000000", "ChangeMe", "<your-api-key>", "my-api-key", "sk-4f9a0c")]
+    [True, True, True, True, True, False]
+    >>> [word for word in WELL_KNOWN if word.endswith(("-", "_"))]
+    []
     """
     word = key.strip("<>{}[]$ ").lower()
     return len(set(word.removeprefix("sk-"))) <= 1 or word in WELL_KNOWN
@@ -119,5 +121,7 @@ def _faults(key: str, source: str) -> Iterator[str]:
         yield f"{source} holds a well-known word, not a key; leave the setting out if the upstream needs no key"
     elif not KEY.fullmatch(key) or len(key) > MAX_KEY_CHARS:
         yield f"{source} holds something that is no key: expected one line of at most {MAX_KEY_CHARS} visible ASCII characters"
+    elif key.startswith(GATEWAY_TOKENS):
+        yield f"{source} holds a gateway's token, which no upstream is ever sent; expected the upstream's own key"
     elif len(key) < MIN_KEY_CHARS:
         yield f"{source} holds a key of {len(key)} characters; expected at least {MIN_KEY_CHARS}"

@@ -23,6 +23,7 @@ from pipeline.errors import AuthenticationError
 from server.config import Loaded, load_settings
 from server.doctor_trips import ServerTrips, Trip, UpstreamTrips
 from server.exits import FAULT, GOOD, WRONG_USE
+from server.first_request import route_of
 from server.problems import SettingsError
 from server.settings import Captured, Composer, OpenAIChat, Settings, Upstream
 from server.upstreams import open_upstreams
@@ -71,12 +72,22 @@ def run(arguments: argparse.Namespace) -> int:
                 print(line(finding, colour=sys.stdout.isatty()), flush=True)
 
     trio.run(examine)
-    wrong = sum(finding.state is State.WRONG for finding in findings)
+    wrong, skipped = (sum(finding.state is state for finding in findings) for state in (State.WRONG, State.SKIPPED))
     if arguments.json:
-        print(msgspec.json.format(msgspec.json.encode({"findings": findings, "wrong": wrong})).decode())
+        print(msgspec.json.format(msgspec.json.encode({"findings": findings, "wrong": wrong, "skipped": skipped})).decode())
     else:
-        print("everything is well" if not wrong else f"{wrong} {'thing needs' if wrong == 1 else 'things need'} mending")
+        print(summary(wrong, skipped))
     return FAULT if wrong else GOOD
+
+
+def summary(wrong: int, skipped: int) -> str:
+    """The last line for people; what was not looked at is not called well.
+
+    >>> summary(0, 0), summary(1, 2)
+    ('everything is well', '1 thing needs mending; 2 checks were skipped')
+    """
+    result = f"{wrong} {'thing needs' if wrong == 1 else 'things need'} mending" if wrong else "nothing is wrong" if skipped else "everything is well"
+    return f"{result}; {skipped} {'check was' if skipped == 1 else 'checks were'} skipped" if skipped else result
 
 
 def line(finding: Finding, *, colour: bool) -> str:
@@ -97,6 +108,8 @@ async def report(config: Path | None, key: str | None, model: str | None) -> Asy
         return
     yield _settings(loaded)
     settings = loaded.settings
+    if model and route_of(settings, model) is None:
+        yield Finding("settings", f"a route serves {model}", State.WRONG, "", "give --model an id that clients can ask for, or add a route for it")
     for name, table in settings.upstreams.items():
         for finding in await _upstream(settings, name, table, key, model):
             yield finding
@@ -105,7 +118,9 @@ async def report(config: Path | None, key: str | None, model: str | None) -> Asy
 
 
 def _settings(loaded: Loaded) -> Finding:
-    return Finding("settings", "can be read", State.OK, f"{loaded.file if loaded.file is not None else 'no file'}, mode {loaded.settings.auth.mode}")
+    return Finding(
+        "settings", "can be read", State.OK, f"{loaded.file if loaded.file is not None else 'no settings file'}, mode {loaded.settings.auth.mode}"
+    )
 
 
 async def _upstream(settings: Settings, name: str, table: Upstream, key: str | None, model: str | None) -> list[Finding]:
@@ -195,4 +210,5 @@ async def _reach(name: str, url: str) -> list[Finding]:
 
 
 def _trip(subject: str, trip: Trip) -> Finding:
-    return Finding(subject, trip.what, State.OK if trip.good else State.WRONG, trip.detail, trip.fix)
+    state = State.SKIPPED if trip.good is None else State.OK if trip.good else State.WRONG
+    return Finding(subject, trip.what, state, trip.detail, trip.fix)

@@ -8,13 +8,12 @@ import msgspec
 
 from pipeline.errors import PenstockError
 from pipeline.flow import Exchange, Terms, collect
-from pipeline.models import DEFAULT_MODEL
 from pipeline.parse.chat import parse_chat
 from pipeline.upstream.base import Upstream
+from server.first_request import ANY, route_of, served_models
 from server.settings import Settings
 from server.upstreams import timeouts_of
 
-ANY = "*"
 TOOL = {
     "type": "function",
     "function": {
@@ -31,7 +30,7 @@ class Trip(NamedTuple):
     """What came of one round trip."""
 
     what: str
-    good: bool
+    good: bool | None  # None: it was not made
     detail: str = ""
     fix: str = ""
 
@@ -109,10 +108,14 @@ def _failed(what: str, failure: Failure) -> Trip:
 
 
 def model_for(settings: Settings, upstream: str, asked: str | None) -> str | None:
-    """The id under which clients reach an upstream: the one asked for, else its first route's, else Composer's default."""
-    routed = [name for name, route in settings.routes.items() if route.targets[0].upstream == upstream]
-    named = next((name for name in routed if name != ANY), None)
-    return asked or named or (DEFAULT_MODEL if routed else None)
+    """The id to ask an upstream for: the one asked for if its route leads there, else the first that it is known to serve, or None."""
+    route = route_of(settings, asked) if asked else None
+    leads_there = route is not None and route.targets[0].upstream == upstream
+    return asked if leads_there else next(served_models(settings, upstream), None)
+
+
+def _not_made(detail: str) -> Trip:
+    return Trip("text and tool round trip", None, detail)
 
 
 class UpstreamTrips:
@@ -127,19 +130,20 @@ class UpstreamTrips:
 
     async def make(self) -> Sequence[Trip]:
         """The trips, or one that says why there are none."""
+        if not any(route.targets[0].upstream == self._name for route in self._settings.routes.values()):
+            return [Trip("is reached by a route", False, "", f'add a route with targets = [{{ upstream = "{self._name}", model = "…" }}]')]
         model = model_for(self._settings, self._name, self._model)
         if model is None:
-            return [Trip("is reached by a route", False, "", f'add a route with targets = [{{ upstream = "{self._name}", model = "…" }}]')]
+            return [_not_made("no route names a model that it serves; name one with --model ID")]
         return await round_trips(self._ask, model)
 
     async def _ask(self, body: dict[str, Any]) -> dict[str, Any]:
         request = parse_chat(msgspec.json.encode(body))
-        route = self._settings.routes.get(request.model) or self._settings.routes.get(ANY)
+        route = route_of(self._settings, request.model)
         target = route.targets[0].model if route is not None else ANY
+        model = self._settings.aliases.get(request.model, request.model) if target == ANY else target
         try:
-            exchange = Exchange(
-                request, self._upstream, Terms(timeouts=timeouts_of(self._settings)), model=None if target == ANY else target, key=self._key
-            )
+            exchange = Exchange(request, self._upstream, Terms(timeouts=timeouts_of(self._settings)), model=model, key=self._key)
             answer, _ = await collect(exchange)
         except PenstockError as error:
             raise Failure(error.message, error.code, error.status) from None
@@ -177,9 +181,8 @@ class ServerTrips:
 
             status, _ = await call("GET", "/ready")
             ready = Trip(f"{self._url} is ready", status == 200, "", "" if status == 200 else "it is shutting down: start it again")
-            first = next(iter(self._settings.upstreams))
-            model = self._model or model_for(self._settings, first, None) or DEFAULT_MODEL
-            return [ready, *await round_trips(ask, model)]
+            model = self._model or next(served_models(self._settings), None)
+            return [ready, *(await round_trips(ask, model) if model else [_not_made("no route names a model; name one with --model ID")])]
 
 
 def _message(answer: bytes) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import cast
 
 import trio
-from quart import g, request
+from quart import request
 from quart_trio import QuartTrio
 from werkzeug.exceptions import RequestEntityTooLarge
 
@@ -25,7 +25,6 @@ class Gateway:
 
     def __init__(self, settings: Settings, upstreams: Mapping[str, Upstream], lifecycle: Lifecycle) -> None:
         self.settings = settings
-        self.upstreams = upstreams
         self.lifecycle = lifecycle
         self.door = FrontDoor(settings)
         self.routing = Routing(settings, upstreams)
@@ -66,8 +65,3 @@ def record() -> Record:
     """The log record of the request in work."""
     scope = cast("dict[str, object]", request.scope)
     return cast("Record", scope[RECORD])
-
-
-def request_id() -> str:
-    """The id of the request in work."""
-    return cast("str", g.request_id)

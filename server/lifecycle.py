@@ -10,10 +10,11 @@ from pipeline.errors import Overloaded
 
 
 class Lifecycle:
-    """`stopping` is set by the first stop signal; `stop` ends the streams that a drain leaves behind."""
+    """`stopping` is set by the first stop signal, `draining` when the listener has closed; `stop` ends the streams that a drain leaves behind."""
 
     def __init__(self, max_concurrency: int) -> None:
         self.stopping = trio.Event()
+        self.draining = trio.Event()
         self.stop = Stop()
         self.in_work = 0
         self._max_concurrency = max_concurrency

@@ -1,5 +1,6 @@
 """The listening socket and hypercorn's configuration, from the settings."""
 
+import errno
 import logging
 import os
 import socket
@@ -9,6 +10,7 @@ from hypercorn.config import Config
 from server.settings import Settings
 
 BACKLOG = 1024
+IN_USE = "; another program listens there: stop it, or choose another port with --port"
 
 
 class CannotListen(Exception):
@@ -27,7 +29,8 @@ def listen(settings: Settings) -> socket.socket:
     except OSError as error:
         # the library adds the address to strerror, and the message has it already
         reason = os.strerror(error.errno) if error.errno is not None else str(error)
-        raise CannotListen(f"cannot listen on {host}:{port}: {reason}") from None
+        hint = IN_USE if error.errno == errno.EADDRINUSE else ""
+        raise CannotListen(f"cannot listen on {host}:{port}: {reason}{hint}") from None
     listener.setblocking(False)
     # a chunk must leave when it is written; accepted sockets inherit this
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -70,10 +70,9 @@ class Routing:
                 if model.id not in listed and model.id != ANY:
                     listed.add(model.id)
                     yield model
-        for alias, name in self._aliases.items():
-            destination = self.find(name)
+        for alias in self._aliases:
             if alias not in listed:
-                yield _with_id(destination.model, alias)
+                yield from self.models_of([alias])
 
 
 def _renamed(upstream: Upstream, model_id: str, name: str) -> list[Model]:

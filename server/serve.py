@@ -10,12 +10,12 @@ A second signal breaks off at once.
 """
 
 import logging
-import signal
 import socket
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from typing import Literal
 
 import trio
 from hypercorn.app_wrappers import ASGIWrapper
@@ -32,9 +32,8 @@ from server.exits import FAULT, GOOD
 from server.lifecycle import Lifecycle
 from server.listening import CannotListen, hypercorn_config, listen, url_of
 from server.settings import Settings
+from server.signals import hold, stop_on_signals
 from server.upstreams import open_upstreams
-
-log = logging.getLogger("penstock")
 
 FAREWELL_SECONDS = 1.0
 """How long before the end of the drain the streams that still run are told: time for their last event to leave."""
@@ -43,19 +42,29 @@ FAREWELL_SECONDS = 1.0
 def run(settings: Settings) -> int:
     """Serve until a signal stops it, and give the exit status."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
+    # a line for each upstream request would say again, with its address, what the access log says
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     logging.getLogger("penstock.access").disabled = not settings.server.access_log
     try:
         listener = listen(settings)
     except CannotListen as error:
         print(f"penstock: {error}", file=sys.stderr)
         return FAULT
-    print(banner(settings, url_of(listener, settings)), flush=True)
+    show_banner = partial(print, banner(settings, url_of(listener, settings)), flush=True)
     if settings.server.workers > 1:
         from server.workers import supervise
 
-        return supervise(settings.server.workers, lambda: trio.run(partial(serve, settings, listener, signals=True)))
-    trio.run(partial(serve, settings, listener, signals=True))
+        return supervise(settings.server.workers, lambda: trio.run(partial(serve, settings, listener, signals="of a worker")), show_banner)
+    hold()
+    trio.run(serve_alone, settings, listener, show_banner)
     return GOOD
+
+
+async def serve_alone(settings: Settings, listener: socket.socket, ready: Callable[[], None]) -> None:
+    """Serve in this process; `ready` is called when signals are listened to and connections are taken."""
+    async with trio.open_nursery() as nursery:
+        await nursery.start(partial(serve, settings, listener, signals="of a process"))
+        ready()
 
 
 async def serve(
@@ -64,18 +73,27 @@ async def serve(
     *,
     lifecycle: Lifecycle | None = None,
     upstreams: Mapping[str, Upstream] | None = None,
-    signals: bool = False,
+    signals: Literal["", "of a process", "of a worker"] = "",
     task_status: trio.TaskStatus[Lifecycle] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve on a listening socket until `lifecycle.stopping` is set, by a signal or by the caller, and the drain is over."""
+    """Serve on a listening socket until `lifecycle.stopping` is set, by a signal or by the caller, and the drain is over.
+
+    `signals` says whether stop signals are listened to, and as whose: see `server.signals`.
+    """
     lifecycle = lifecycle or Lifecycle(settings.server.max_concurrency)
     config = hypercorn_config(settings)
     state: LifespanState = {}
     context = WorkerContext(None)
     connections = Connections()
     async with AsyncExitStack() as stack, trio.open_nursery() as nursery:
+
+        async def break_off() -> None:
+            # first the connections: a write to a client that does not read is shielded from the cancellation
+            await connections.abort()
+            nursery.cancel_scope.cancel()
+
         if signals:
-            await nursery.start(stop_on_signals, lifecycle, nursery.cancel_scope)
+            await nursery.start(partial(stop_on_signals, lifecycle, break_off, of_worker=signals == "of a worker"))
         running = await stack.enter_async_context(open_upstreams(settings)) if upstreams is None else upstreams
         app = ASGIWrapper(create_app(settings, running, lifecycle))
         async with lifespan(app, config, state), trio.open_nursery() as serving:
@@ -94,6 +112,7 @@ async def serve(
                 await lifecycle.stopping.wait()
                 await trio.sleep(settings.server.prestop_seconds)
                 accepting.cancel_scope.cancel()
+            lifecycle.draining.set()
             await context.terminated.set()
             await drain(settings.server.drain_seconds, lifecycle, connections)
             serving.cancel_scope.cancel()
@@ -117,19 +136,6 @@ async def drain(seconds: float, lifecycle: Lifecycle, connections: Connections) 
     with trio.move_on_after(seconds):
         await connections.wait_until_none()
     await connections.abort()
-
-
-async def stop_on_signals(lifecycle: Lifecycle, scope: trio.CancelScope, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-    """The first SIGTERM or SIGINT begins the drain, the second ends everything."""
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as received:
-        task_status.started()
-        async for number in received:
-            if lifecycle.stopping.is_set():
-                log.info("second signal: stopping now")
-                scope.cancel()
-                return
-            log.info("%s: draining %d requests; a second signal stops at once", signal.Signals(number).name, lifecycle.in_work)
-            lifecycle.stopping.set()
 
 
 @asynccontextmanager

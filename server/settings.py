@@ -72,7 +72,7 @@ class Auth(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         Meta(
             description="`open`: no key is asked for, on a loopback address only; `forward`: the caller's key is its own upstream key, used for this "
             "request and never stored; `keys`: the caller's key is one of `keys`, and no upstream gets it. The default is `keys` where there are "
-            "`keys`, else `open` where there are no `[upstreams]`"
+            "`keys`, else `open` where every upstream is the embedded demo"
         ),
     ] = "forward"
     keys: Annotated[tuple[GatewayKey, ...], Meta(description="who may come in, in mode `keys`")] = ()
@@ -221,7 +221,6 @@ class OpenAIChat(KeyedUpstream, frozen=True, kw_only=True, forbid_unknown_fields
         Annotated[int, Meta(ge=1, le=100_000_000)] | None,
         Meta(description="tokens that its models can read, as `/v1/models` reports them; when not set, nothing is reported"),
     ] = None
-    tools: Annotated[ToolPolicy, Meta(description="tool calls that are not as they should be")] = ToolPolicy()
     profile: Annotated[Profile, Meta(description="what it takes and sends")] = Profile()
 
 

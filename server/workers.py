@@ -1,68 +1,132 @@
 """Several worker processes that share one listening socket, under a parent that only watches.
 
-The socket is opened before the fork, so the kernel hands each connection to one of the workers. The parent passes stop signals on, starts a worker
-again when it dies, with a pause that grows while workers keep dying young, and ends when all of them have ended.
+The socket is opened before the fork, so the kernel hands each connection to one of the workers. The parent starts a worker again when it dies, with
+a pause that grows while workers keep dying young. It passes stop signals on, the first SIGTERM or SIGINT as SIGTERM and every further one as
+`BREAK_OFF`, and ends when all workers have ended.
+
+Signals wake the parent through a pipe and do nothing else, so there is no moment at which one is missed: it sleeps on the pipe until a signal comes
+or the next worker is due. They are held back around a fork until the child has its own handlers.
 """
 
 import logging
 import os
+import select
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 
 from server.exits import FAULT, GOOD
+from server.signals import BREAK_OFF, STOP, hold, release
 
 log = logging.getLogger("penstock")
 
 YOUNG_SECONDS = 10.0
+FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 30.0
 
 
-def supervise(count: int, work: Callable[[], None]) -> int:
-    """Run `work` in `count` processes until a signal stops them; the exit status of the whole."""
-    born: dict[int, float] = {}
-    stopping = False
-    pause = 0.0
+def supervise(count: int, work: Callable[[], None], ready: Callable[[], None]) -> int:
+    """Run `work` in `count` processes until a signal stops them.
 
-    def pass_on(number: int, frame: FrameType | None) -> None:
-        nonlocal stopping
-        stopping = True
-        for pid in list(born):
-            os.kill(pid, signal.Signals(number))
+    Args:
+        count: how many processes.
+        work: what each of them does; it is called with the stop signals held back, and releases them once it listens.
+        ready: called in the parent when the first workers are there and signals are listened to.
 
-    for _ in range(count):
-        born[start(work)] = time.monotonic()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, pass_on)
-    failed = False
-    while born:
-        try:
-            pid, status = os.wait()
-        except ChildProcessError:
-            break
-        lived = time.monotonic() - born.pop(pid, 0.0)
-        code = os.waitstatus_to_exitcode(status)
-        if stopping:
-            failed = failed or code != 0
-            continue
-        pause = min(max(pause * 2, 0.5), LONGEST_PAUSE_SECONDS) if lived < YOUNG_SECONDS else 0.0
-        log.error("worker %d ended with status %d; starting another in %.1f s", pid, code, pause)
-        time.sleep(pause)
-        if not stopping:
-            born[start(work)] = time.monotonic()
-    return FAULT if failed else GOOD
+    Returns:
+        The exit status of the whole: a fault when a worker that was told to stop ended with one.
+    """
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    hold()
+    for number in (*STOP, signal.SIGCHLD):
+        signal.signal(number, _wake)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    workers = Workers(count, work)
+    try:
+        workers.start_due()
+        release()
+        ready()
+        while workers.is_alive():
+            if select.select([reader], [], [], workers.seconds_to_next())[0]:
+                for _ in STOP.intersection(os.read(reader, 512)):
+                    workers.stop()
+            workers.reap()
+            workers.start_due()
+    finally:
+        # nothing to do when all have ended; a parent that fails leaves no orphans
+        workers.stop()
+    return FAULT if workers.failed else GOOD
+
+
+class Workers:
+    """The processes by id, and the times at which others are due."""
+
+    def __init__(self, count: int, work: Callable[[], None]) -> None:
+        self.failed = False
+        self._work = work
+        self._born: dict[int, float] = {}
+        self._due = [time.monotonic()] * count
+        self._pause = 0.0
+        self._stopping = False
+
+    def is_alive(self) -> bool:
+        """Whether a worker runs or will."""
+        return bool(self._born or self._due)
+
+    def seconds_to_next(self) -> float | None:
+        """How long until a worker is due, None when none is."""
+        return max(0.0, min(self._due) - time.monotonic()) if self._due else None
+
+    def stop(self) -> None:
+        """Tell all to drain, and at the second call to break off; no more are started."""
+        number = BREAK_OFF if self._stopping else signal.SIGTERM
+        self._stopping = True
+        self._due.clear()
+        for pid in self._born:
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def start_due(self) -> None:
+        """Start those whose time has come."""
+        now = time.monotonic()
+        ripe = [due for due in self._due if due <= now]
+        self._due = [due for due in self._due if due > now]
+        for _ in ripe:
+            self._born[start(self._work)] = now
+
+    def reap(self) -> None:
+        """Take note of those that have ended, and of when others are due in their place."""
+        for pid in list(self._born):
+            found, status = os.waitpid(pid, os.WNOHANG)
+            if not found:
+                continue
+            lived = time.monotonic() - self._born.pop(pid)
+            code = os.waitstatus_to_exitcode(status)
+            if self._stopping:
+                self.failed = self.failed or code != 0
+                continue
+            self._pause = min(max(self._pause * 2, FIRST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS) if lived < YOUNG_SECONDS else 0.0
+            log.error("worker %d ended with status %d; starting another in %.1f s", pid, code, self._pause)
+            self._due.append(time.monotonic() + self._pause)
 
 
 def start(work: Callable[[], None]) -> int:
     """Fork one worker and give its pid; in the worker, never return."""
+    hold()
     pid = os.fork()
     if pid:
+        release()
         return pid
     status = FAULT
     try:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        # a terminal's Ctrl-C goes to every process; the parent passes it on as SIGTERM
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         work()
         status = GOOD
     except BaseException:  # noqa: ASYNC103 - the process ends here, whatever it was
@@ -71,3 +135,7 @@ def start(work: Callable[[], None]) -> int:
         # not sys.exit: the parent's own cleanup must not run in the child
         logging.shutdown()
         os._exit(status)
+
+
+def _wake(number: int, frame: FrameType | None) -> None:
+    """Only signals that have a handler write to the pipe."""

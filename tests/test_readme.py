@@ -77,6 +77,16 @@ def test_each_curl_answers(command, server):
         assert json.loads(call["function"]["arguments"]).keys() == {"location"}
 
 
+def test_its_sample_stream_is_what_comes(server):
+    """The chunks that README shows, each `…` standing for what it leaves out, are the first that come."""
+    shown = run(CURLS[0].replace("curl ", "curl -sS ", 1), server).split("\n\n")
+    sample = re.findall(r"^    (data: .+)$", README, re.MULTILINE)
+    assert sample[-1] in shown
+    assert len(sample) > 2
+    for line, event in zip(sample[:-1], shown, strict=False):
+        assert re.fullmatch(".*".join(map(re.escape, line.split("…"))), event)
+
+
 @pytest.mark.parametrize("command", OTHERS)
 def test_the_other_commands_succeed(command, server):
     assert run(command, server)

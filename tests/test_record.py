@@ -82,7 +82,8 @@ async def spoken(*script: float | bytes) -> AsyncIterator[bytes]:
 async def test_reads_keep_their_time(autojump_clock):
     reads: list[tuple[float, bytes]] = []
     told: list[tuple[int, int, float]] = []
-    fault = await keep_reads(spoken(1.0, b"ab", b"c", 2.5, b"def"), reads, 10.0, lambda *now: told.append(now))
+    pieces = spoken(1.0, b"ab", b"c", 0.5, b"", 2.0, b"def")
+    fault = await keep_reads(pieces, reads, Timeouts(idle_seconds=10), trio.current_time() + 100, lambda *now: told.append(now))
     assert fault is None
     assert [(round(seconds, 6), data) for seconds, data in reads] == [(1.0, b"ab"), (0.0, b"c"), (2.5, b"def")]
     assert [(count, number, round(seconds, 6)) for count, number, seconds in told] == [(2, 1, 1.0), (3, 2, 1.0), (6, 3, 3.5)]
@@ -90,9 +91,19 @@ async def test_reads_keep_their_time(autojump_clock):
 
 async def test_silence_is_counted_from_the_last_read(autojump_clock):
     reads: list[tuple[float, bytes]] = []
-    fault = await keep_reads(spoken(9.0, b"a", 9.0, b"b", 11.0, b"c"), reads, 10.0, None)
+    pieces = spoken(9.0, b"a", 9.0, b"b", 6.0, b"", 5.0, b"c")
+    fault = await keep_reads(pieces, reads, Timeouts(idle_seconds=10), trio.current_time() + 100, None)
     assert isinstance(fault, UpstreamTimeout)
+    assert fault.code == "upstream_idle_timeout"
     assert [data for _, data in reads] == [b"a", b"b"]
+
+
+async def test_an_answer_that_goes_on_and_on_is_broken_off(autojump_clock):
+    reads: list[tuple[float, bytes]] = []
+    fault = await keep_reads(spoken(*(4.0, b"a") * 10), reads, Timeouts(idle_seconds=10, total_seconds=15), trio.current_time() + 15, None)
+    assert isinstance(fault, UpstreamTimeout)
+    assert fault.code == "upstream_total_timeout"
+    assert len(reads) == 3
 
 
 async def test_secrets_are_in_no_file_and_lengths_hold(out, tmp_path, monkeypatch, capsys):
@@ -124,12 +135,11 @@ async def test_secrets_are_in_no_file_and_lengths_hold(out, tmp_path, monkeypatc
 
 
 async def test_the_urls_own_secrets_are_scrubbed(body, out):
-    said = (encode_text("You are harbour-master with token-of-tides."), encode_end())
+    said = (encode_text("You came with token-of-tides."), encode_end())
     async with composer_server([], {"/q?key=token-of-tides": said}) as server:
-        url = server.origin.replace("//", "//me:harbour-master@") + "/q?key=token-of-tides"
-        assert await command("--url", url, "--request", body, "--out", out) == 0
-    assert b"You are xxxxxxxxxxxxxx with xxxxxxxxxxxxxx." in load_case(out).stream
-    assert set(load_case(out).meta.scrubbed) == {"stream.bin: the URL's password (1 place)", "stream.bin: a value of the URL's query (1 place)"}
+        assert await command("--url", server.origin + "/q?key=token-of-tides", "--request", body, "--out", out) == 0
+    assert b"You came with xxxxxxxxxxxxxx." in load_case(out).stream
+    assert load_case(out).meta.scrubbed == ("stream.bin: a value of the URL's query (1 place)",)
 
 
 async def test_an_existing_case_is_not_overwritten_without_force(body, out, capsys):
@@ -205,9 +215,17 @@ async def test_an_upstream_that_cannot_be_reached(body, out, capsys):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--url", "ftp://example.invalid/x"], "--url"),
-        (["--url", "http://"], "--url"),
-        (["--url", "http://[::1/x"], "--url"),
+        (["--url", "ftp://example.invalid/x"], "the URL"),
+        (["--url", "http://"], "the URL"),
+        (["--url", "http://[::1/x"], "the URL"),
+        (["--url", "http://127.0.0.1:99999/"], "port"),
+        (["--url", "http://127.0.0.1:0/"], "port"),
+        (["--url", "http://127.0.0.1/\udcff"], "the URL"),
+        (["--url", f"http://{KEY}@localhost:9/"], "without user and password"),
+        (["--url", f"http://me:{KEY}@localhost:9/"], "without user and password"),
+        (["--out", "/dev/null/case"], "no case can be written there"),
+        (["--title", "a\udcffb"], "the title is not UTF-8"),
+        (["--scrub", "abcd\udcff"], "a text to scrub is not UTF-8"),
         (["--request", "no-such-file.json"], "no-such-file.json"),
         (["--header", f"Authorization {KEY}"], "Name: value"),
         (["--header", "Content-Type: text/plain"], "Content-Type"),

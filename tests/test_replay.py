@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from pipeline.cases import EXPECTED, META, REQUEST, STREAM, CaseError, load_case, shipped
+from pipeline.cases import EXPECTED, META, REQUEST, STREAM, CaseError, find_cases, load_case, shipped
 from pipeline.errors import RateLimited
 from pipeline.events import Failed, Notice, TextDelta
 from pipeline.expectations import FORMS, Replay, event_line, http_error, replayed_events
@@ -46,6 +46,47 @@ def test_shipped_cases_have_names(name, capsys, monkeypatch, tmp_path):
     assert replay(name, "--json") == 0
     paths = [Path(found["path"]) for found in json.loads(capsys.readouterr().out)["cases"]]
     assert shipped() / "composer" / "plain-text" in paths
+
+
+@pytest.mark.parametrize(("name", "case"), [("captured/parallel-calls", "composer/parallel-calls"), ("typed-arguments", "composer/typed-arguments")])
+def test_a_shipped_case_has_its_model_s_name_and_a_bare_one(name, case, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert replay(name, "--json") == 0
+    assert [found["path"] for found in json.loads(capsys.readouterr().out)["cases"]] == [str(shipped() / case)]
+
+
+def test_a_bare_name_of_two_cases_is_refused_with_both(capsys):
+    assert replay("parallel-calls") == 2
+    said = capsys.readouterr().err
+    assert "composer/parallel-calls, openai_chat/parallel-calls" in said
+
+
+@pytest.mark.parametrize("name", ["paralel-calls", "captured/paralel-calls", "compose/parallel-calls"])
+def test_an_unknown_name_is_told_the_nearest_and_how_to_see_all(name, capsys):
+    assert replay(name, "no-such-case-at-all") == 2
+    first, second, hint = capsys.readouterr().err.splitlines()
+    assert first.startswith(f"penstock replay: {name}: ")
+    assert "composer/parallel-calls" in first
+    assert "nearest" not in second
+    assert "penstock replay --list" in hint
+
+
+def test_list_names_every_shipped_case(capsys):
+    assert replay("--list") == 0
+    lines = capsys.readouterr().out.splitlines()
+    names = [line.split()[0] for line in lines]
+    assert {"composer/parallel-calls", "openai_chat/parallel-calls"} <= set(names)
+    assert [shipped() / name for name in names] == find_cases(shipped())
+    assert "Two calls in one block" in lines[names.index("composer/parallel-calls")]
+
+
+def test_list_takes_words_and_writes_json(case, capsys):
+    (case / META).write_text("upstream = 3")
+    assert replay("--list", "--json", case, "plain-text") == 0
+    mine, shipped_one = json.loads(capsys.readouterr().out)["cases"]
+    assert mine["name"] == str(case)
+    assert mine["title"].startswith("cannot be read: ")
+    assert shipped_one["name"] == "composer/plain-text"
 
 
 def test_a_case_that_two_words_mean_is_replayed_once(case, capsys):

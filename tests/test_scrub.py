@@ -1,6 +1,8 @@
 """Scrubber: secrets in any cut are found, everything else stays as it is."""
 
 import json
+import time
+import zlib
 
 import pytest
 from hypothesis import given
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from pipeline.events import NativeToolCall, TextDelta, ThinkingDelta
 from pipeline.scrub import Scrubber, scrub_stream
 from pipeline.wire.composer import ComposerDecoder, encode_end, encode_native_call, encode_text, encode_thinking
-from pipeline.wire.connect import encode_envelope
+from pipeline.wire.connect import FLAG_COMPRESSED, FLAG_END_STREAM, encode_envelope
 from tests.support.splits import cut
 
 SECRET = "hunter2-Zürich-🔑"
@@ -81,6 +83,7 @@ def test_reads_that_cut_envelopes_keep_their_sum_and_order(edges):
         "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJtZSJ9.c2ln",
         "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJtZSJ9",
     ],
+    ids=lambda secret: secret[:8],
 )
 def test_what_looks_like_a_key_is_found_without_being_given(secret):
     scrubber = Scrubber({})
@@ -137,3 +140,106 @@ def test_a_body_that_is_no_json_is_searched_as_text():
 
 def test_short_literals_are_left_alone():
     assert Scrubber({"abc": "s"}).text("abc abc", "x") == "abc abc"
+
+
+BEFORE_KEYS = ["cookie=", '{"k":"', "\\n", '{\\"k\\":\\"']
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJtZSJ9"
+
+
+@pytest.mark.parametrize(
+    ("before", "secret"),
+    [("user_01%3A%3A", JWT), *((before, secret) for before in BEFORE_KEYS for secret in (JWT, "crsr_0123456789abcdef", "psk_AbCdEfGh1234"))],
+)
+def test_a_key_is_found_behind_what_programs_write_before_it(before, secret):
+    assert Scrubber({}).text(f"{before}{secret} ", "x") == f"{before}{'x' * len(secret)} "
+
+
+@pytest.mark.parametrize("piece", [b"-eyJaaaaaaaa", b"eyJaaaaaaaa", b".eyJaaaaaaaa", b"-crsr_aa", b"_psk_aa", b"-sk-a", b"bearer ", b"\\u00", b"\\"])
+def test_work_is_linear_in_the_length(piece):
+    started = time.perf_counter()
+    Scrubber({SECRET: "s"}).replace(bytearray(piece * 40_000), "x")
+    assert time.perf_counter() - started < 3  # a quarter of a second; what is quadratic takes twenty
+
+
+ESCAPED = "ab/cd+ef&gh-0123456789"
+SPELLINGS = [ESCAPED.replace("/", "\\/"), ESCAPED.replace("&", "\\u0026"), "".join(f"\\u{ord(letter):04X}" for letter in ESCAPED)]
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize("compress", [False, True])
+def test_a_secret_with_escapes_in_an_end_frame_is_found(spelling, compress):
+    error = encode_envelope(f'{{"error":{{"message":"bad {spelling}"}}}}'.encode(), flags=FLAG_END_STREAM, compress=compress)
+    frames = encode_text("x") + error
+    scrubber = Scrubber({ESCAPED: "s"})
+    stream, sizes = scrub_stream(scrubber, frames, [len(frames)], "stream.bin")
+    clean = f'{{"error":{{"message":"bad {"x" * len(spelling)}"}}}}'.encode()
+    assert stream == encode_text("x") + encode_envelope(clean, flags=FLAG_END_STREAM, compress=compress)
+    assert sizes == [len(stream)]
+    assert scrubber.notes() == ("stream.bin: s (1 place)",)
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_json_in_a_native_calls_arguments_is_read(spelling):
+    frames = encode_native_call("id-1", "write", json.dumps({"file": f'{{"key": "{spelling}"}}'})) + encode_end()
+    stream, _ = scrub_stream(Scrubber({ESCAPED: "s"}), frames, [len(frames)], "stream.bin")
+    (call, *_) = ComposerDecoder().feed(stream)
+    assert isinstance(call, NativeToolCall)
+    assert set(json.loads(json.loads(call.arguments)["file"])["key"]) == {"x"}
+    assert len(stream) == len(frames)
+
+
+@given(st.integers(1, 80), st.booleans())
+def test_an_end_frame_that_is_cut_holds_no_long_piece_of_the_secret(at, in_escapes):
+    secret = "abcdefghijklmnopqrstuvwxyz"
+    said = "".join(f"\\u{ord(letter):04x}" for letter in secret) if in_escapes else secret
+    stream = encode_envelope(f'{{"error":{{"message":"{said}"}}}}'.encode(), flags=FLAG_END_STREAM)[:-at]
+    clean, _ = scrub_stream(Scrubber({secret: "s"}), stream, [len(stream)], "stream.bin")
+    assert len(clean) == len(stream)
+    assert b"abcdef" not in clean
+    assert b"\\u0061\\u0062\\u0063\\u0064" not in clean
+
+
+def inflated(stream: bytes) -> bytes:
+    """What anyone can inflate of a cut message."""
+    return zlib.decompressobj(31).decompress(stream[5:])
+
+
+@pytest.mark.parametrize("at", [-1, -6, -9, -20])
+def test_a_compressed_message_that_is_cut_does_not_keep_its_secret(at):
+    secret = "hunter-2-hunter-3-tail"
+    stream = encode_text(f"the password is {secret} and so on, and on", compress=True)[:at]
+    assert b"hunter-2" in inflated(stream)
+    scrubber = Scrubber({secret: "s"})
+    clean, sizes = scrub_stream(scrubber, stream, [len(stream)], "stream.bin")
+    assert clean == stream[:5] + b"x" * (len(stream) - 5)
+    assert sizes == [len(stream)]
+    assert scrubber.notes()[-1] == "stream.bin: a compressed message with a secret, not whole (1 place)"
+    decoder = ComposerDecoder()
+    assert repr(decoder.feed(clean) + decoder.end()) == repr((other := ComposerDecoder()).feed(stream) + other.end()), "still a cut"
+
+
+def test_a_secret_that_goes_on_in_a_cut_compressed_message_is_found():
+    secret = "hunter-2-hunter-3-tail"
+    whole, torn = encode_text(f"it is {secret[:9]}"), encode_text(f"{secret[9:]} and on and on", compress=True)[:-4]
+    clean, _ = scrub_stream(Scrubber({secret: "s"}), whole + torn, [len(whole + torn)], "stream.bin")
+    assert clean == encode_text("it is xxxxxxxxx") + torn[:5] + b"x" * (len(torn) - 5)
+
+
+@pytest.mark.parametrize("broken", ["checksum", "behind", "no gzip"])
+def test_a_compressed_message_that_breaks_its_format_is_searched(broken):
+    payload = encode_text(f"it is {SECRET}" if broken == "checksum" else "nothing", compress=True)[5:]
+    if broken == "checksum":
+        payload = payload[:-8] + b"\0" * 8
+    elif broken == "behind":
+        payload += SECRET.encode()
+    else:
+        payload = SECRET.encode()
+    stream = encode_envelope(payload, flags=FLAG_COMPRESSED) + encode_end()
+    clean, _ = scrub_stream(Scrubber({SECRET: "s"}), stream, [len(stream)], "stream.bin")
+    assert clean == stream[:5] + b"x" * len(payload) + encode_end()
+
+
+@given(st.integers(1, 60))
+def test_a_cut_compressed_message_without_a_secret_stays_as_it_is(at):
+    stream = encode_text("hello " * 5 + "world", compress=True)[:-at]
+    assert scrub_stream(Scrubber({SECRET: "s"}), stream, [len(stream)], "stream.bin") == (stream, [len(stream)])

@@ -3,6 +3,7 @@
 from quart import Blueprint, Response, render_template
 
 import pipeline
+from server.first_request import example_body
 from server.gateway import Gateway
 
 # no script, no external asset, no frame: the page is text
@@ -21,6 +22,7 @@ def blueprint(gateway: Gateway) -> Blueprint:
             base_url=gateway.base_url(),
             mode=gateway.door.mode,
             is_demo=all(upstream.is_demo for upstream in gateway.settings.upstreams.values()),
+            example_body=example_body(gateway.settings),
             models=list(gateway.routing.models()),
         )
         return Response(page, content_type="text/html; charset=utf-8", headers={"content-security-policy": CONTENT_SECURITY_POLICY})

@@ -1,6 +1,7 @@
 """The command line: what each word runs and with what, what it prints where, and its exit status."""
 
 import os
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -11,7 +12,7 @@ import pytest
 
 import pipeline
 from server import bench
-from server.cli import COMMANDS, CONFIG_ACTIONS, main
+from server.cli import COMMANDS, CONFIG_ACTIONS, build_parser, main
 from server.config_text import reference
 from server.settings import Server, Settings
 
@@ -58,6 +59,14 @@ class TestHelp:
     def test_has_an_example(self, capsys, words, example):
         assert main([*words, "--help"]) == 0
         assert f"example:\n  {example}\n" in capsys.readouterr().out
+
+    @pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("bench", "config")])
+    def test_the_examples_are_good_words(self, name):
+        """`bench` hands its words on, and those of `config` are below."""
+        program, *words = shlex.split(COMMANDS[name].example.replace("\\\n", ""))  # shlex keeps the line end that a shell drops
+        assert program == "penstock"
+        assert "--help" not in words, "an example shows how the command is used"
+        assert build_parser(words).parse_args(words).command == name
 
     def test_the_examples_of_config_are_good_words(self, capsys):
         assert main(["config", "docs"]) == 0
@@ -147,7 +156,13 @@ def test_a_module_brings_its_own_arguments(name, monkeypatch):
 class TestConfig:
     def test_check_without_a_file(self, capsys):
         assert main(["config", "check"]) == 0
-        assert capsys.readouterr() == ("no file: ok\n", "")
+        assert capsys.readouterr() == ("no settings file, the defaults are in force: ok\n", "")
+
+    def test_check_without_a_file_names_what_is_set_elsewhere(self, capsys, monkeypatch):
+        monkeypatch.setenv("PORT", "9000")
+        monkeypatch.setenv("PENSTOCK_SERVER__WORKERS", "2")
+        assert main(["config", "check"]) == 0
+        assert capsys.readouterr().out == "no settings file, the defaults and PORT, PENSTOCK_SERVER__WORKERS are in force: ok\n"
 
     def test_check_names_the_file(self, capsys, tmp_path):
         (tmp_path / "penstock.toml").touch(mode=0o644)

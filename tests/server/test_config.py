@@ -106,6 +106,7 @@ class TestSources:
 
 
 UPSTREAMS = '[upstreams.demo]\nkind = "captured"\n'
+LOCAL = '[upstreams.local]\nkind = "openai-chat"\nbase_url = "http://127.0.0.1:8000/v1"\n'
 
 
 class TestWhatIsNotSaid:
@@ -115,10 +116,20 @@ class TestWhatIsNotSaid:
         assert settings.routes == {"*": Route(targets=(Target(upstream="demo", model="*"),))}
 
     def test_named_upstreams_make_the_mode_forward(self, tmp_path):
-        assert load(tmp_path, UPSTREAMS).settings.auth.mode == "forward"
-        assert load(tmp_path, f'[auth]\nmode = "open"\n{UPSTREAMS}').settings.auth.mode == "open"
+        assert load(tmp_path, LOCAL).settings.auth.mode == "forward"
+        assert load(tmp_path, f'[auth]\nmode = "open"\n{LOCAL}').settings.auth.mode == "open"
         assert load(tmp_path, '[auth]\nmode = "forward"').settings.auth.mode == "forward"
         assert load(tmp_path, "[auth]").settings.auth.mode == "open"
+
+    def test_the_demo_under_any_name_asks_for_no_key(self, tmp_path):
+        routes = '[routes."*"]\ntargets = [{ upstream = "demo", model = "*" }]\n'
+        two = f'{UPSTREAMS}[upstreams.second]\nkind = "captured"\n{routes}'
+        assert load(tmp_path, UPSTREAMS).settings.auth.mode == "open"
+        assert load(tmp_path, two).settings.auth.mode == "open"
+        assert load(tmp_path, f"{UPSTREAMS}{LOCAL}{routes}").settings.auth.mode == "forward"
+        assert load(tmp_path, f'[auth]\nmode = "forward"\n{UPSTREAMS}').settings.auth.mode == "forward"
+        [said] = problems(tmp_path, UPSTREAMS, overrides={"server.host": "0.0.0.0"})
+        assert said.startswith('auth.mode: "open" asks nobody for a key')
 
     def test_several_upstreams_need_routes(self, tmp_path):
         two = f'{UPSTREAMS}[upstreams.other]\nkind = "captured"\n'

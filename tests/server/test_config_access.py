@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pipeline.credential import Credential, Kind, Secret
+from pipeline.upstream.composer_write import FIXED_HEADERS
 from server.config_secrets import WELL_KNOWN
 from server.config_text import show
 from server.keys import hash_of
@@ -311,6 +312,11 @@ class TestAddresses:
     )
     def test_no_header(self, tmp_path, headers, expected):
         assert problems(tmp_path, f"{COMPOSER}[upstreams.c.headers]\n{headers}") == [f"upstreams.c.{expected}{FROM}"]
+
+    @pytest.mark.parametrize("name", sorted(FIXED_HEADERS))
+    def test_no_header_that_would_not_be_sent(self, tmp_path, name):
+        expected = f"upstreams.c.headers.{name.title()}: the request has this header by itself{FROM}"
+        assert problems(tmp_path, f'{COMPOSER}[upstreams.c.headers]\n{name.title()} = "x"') == [expected]
 
     def test_no_client_version(self, tmp_path):
         assert problems(tmp_path, COMPOSER + 'client_version = "1\\n2"') == [f"upstreams.c.client_version: expected visible ASCII text{FROM}"]

@@ -107,6 +107,12 @@ class TestOpenAI:
             "upstreams.openai.api_key_env: OPENAI_API_KEY is empty; leave the setting out if the upstream needs no key (from OPENAI_API_KEY)"
         ]
 
+    @pytest.mark.parametrize("key", ["psk_4f9a0c77d1", "cmp_4f9a0c77d1"])
+    def test_a_gateway_s_token_is_refused_and_not_shown(self, tmp_path, key):
+        [said] = problems(tmp_path, **(OPENAI | {"OPENAI_API_KEY": key}))
+        assert "OPENAI_API_KEY holds a gateway's token, which no upstream is ever sent" in said
+        assert key not in said
+
     def test_on_loopback_or_with_keys(self, tmp_path):
         outside: dict[str, Any] = {"PENSTOCK_SERVER__HOST": "0.0.0.0"}
         for more, mode in (({}, "open"), ({"PENSTOCK_AUTH__MODE": "forward"}, "forward")):

@@ -1,13 +1,15 @@
 """What quart-trio and hypercorn do by themselves and what we add: each test holds our side, and tells when a library has changed its own."""
 
 import importlib.metadata
+import inspect
 import json
 
 import pytest
 import trio
+from hypercorn.trio.task_group import TaskGroup
 
 from pipeline.events import Finish, TextDelta
-from server.connection import Connection
+from server.connection import Connections
 from server.settings import Settings, Timeouts
 from tests.support.gateway_server import chat_request, read_all, read_until, running_server
 from tests.support.scripted import ScriptedUpstream, Step
@@ -22,8 +24,8 @@ def test_the_seams_are_those_of_the_pinned_versions():
     """`server.connection` and `server.serve` stand on parts of hypercorn that it does not promise; look at both when this fails."""
     assert importlib.metadata.version("hypercorn") == "0.18.0"
     assert importlib.metadata.version("quart-trio") == "0.12.0"
-    for name in ("protocol_send", "_idle_timeout", "_initiate_server_close", "_read_data", "run"):
-        assert hasattr(Connection, name)
+    assert "self._nursery.start_soon" in inspect.getsource(TaskGroup.spawn_app)
+    assert "_nursery" in vars(TaskGroup())
 
 
 @pytest.mark.parametrize(("version", "headers"), [("1.1", ("Connection: close",)), ("1.0", ())])
@@ -58,7 +60,9 @@ async def test_each_list_of_events_is_written_when_it_comes():
     [(BODY, [60.0], b""), (BODY, FOREVER, b"Hello"), (WHOLE, FOREVER, b"")],
     ids=["before the first event", "in the stream", "before a whole answer"],
 )
-async def test_when_the_client_goes_the_upstream_is_closed(body, steps, mark):
+async def test_when_the_client_goes_the_upstream_is_closed(body, steps, mark, monkeypatch):
+    connections = Connections()
+    monkeypatch.setattr("server.serve.Connections", lambda: connections)
     upstream = ScriptedUpstream(steps)
     async with running_server(upstreams={"captured": upstream}) as server:
         stream = await server.send(chat_request(body))
@@ -71,7 +75,9 @@ async def test_when_the_client_goes_the_upstream_is_closed(body, steps, mark):
         with trio.fail_after(1):
             await upstream.was_closed.wait()
         assert upstream.closed_at[0] - left < 1.0, "the aim is 0.1 s"
-        assert server.lifecycle.in_work <= 1
+        with trio.fail_after(1):
+            await connections.wait_until_none()
+        assert server.lifecycle.in_work == 0
 
 
 async def test_a_client_that_does_not_read_is_broken_off():
@@ -159,10 +165,19 @@ async def test_stopping_ends_a_long_stream_with_an_error_and_breaks_off_who_does
 
 
 async def test_ready_says_so_while_the_listener_is_still_open():
+    """What a load balancer still sends until it has asked `/ready` again is served; what is asked for once the listener has closed is refused."""
     async with running_server(upstreams={"captured": ScriptedUpstream(HELLO)}, prestop_seconds=0.3) as server, server.client() as client:
+        late = await server.send(chat_request(WHOLE)[:-5])
         server.lifecycle.stopping.set()
         ready = await client.get("/ready")
         health = await client.get("/health")
-        refused = await client.post("/v1/chat/completions", content=WHOLE)
-        assert (ready.status_code, health.status_code) == (503, 200)
-        assert refused.json()["error"]["code"] == "server_shutting_down"
+        served = await client.post("/v1/chat/completions", content=WHOLE)
+        assert (ready.status_code, health.status_code, served.status_code) == (503, 200, 200)
+        with trio.fail_after(2):
+            await server.lifecycle.draining.wait()
+            with pytest.raises(OSError, match="all attempts to connect"):
+                await server.connect()
+            await late.send_all(chat_request(WHOLE)[-5:])
+            refused = await read_all(late)
+        assert refused.startswith(b"HTTP/1.1 503")
+        assert b"server_shutting_down" in refused

@@ -8,10 +8,15 @@ import pytest
 
 from pipeline.wire.composer import encode_end, encode_text
 from server.cli import main
-from server.doctor import Finding, State, report
+from server.doctor import Finding, State, report, summary
+from server.doctor_trips import ServerTrips
 from tests.support.composer_backend import composer_backend, json_reply
 from tests.support.composer_server import ENDPOINT, Received, Reply
+from tests.support.gateway_server import gateway_from
+from tests.support.openai_server import DONE, chunk, openai_server
+from tests.support.openai_server import text as openai_text
 from tests.support.processes import server_process
+from tests.support.settings_files import load
 
 B, b, S, e, E = "<|tool_calls_begin|>", "<|tool_call_begin|>", "<|tool_sep|>", "<|tool_call_end|>", "<|tool_calls_end|>"
 CALL = f"{B}{b}\nget_weather\n{S}location\nBoston\n{e}{E}"
@@ -30,8 +35,8 @@ def plain_environment(monkeypatch, tmp_path):
     return tmp_path
 
 
-async def findings(config: Path | None = None, key: str | None = None) -> list[Finding]:
-    return [finding async for finding in report(config, key, None)]
+async def findings(config: Path | None = None, key: str | None = None, model: str | None = None) -> list[Finding]:
+    return [finding async for finding in report(config, key, model)]
 
 
 def found(all_of_them: list[Finding], check: str) -> Finding:
@@ -42,6 +47,17 @@ def found(all_of_them: list[Finding], check: str) -> Finding:
 def composer_file(folder: Path, origin: str) -> Path:
     path = folder / "penstock.toml"
     path.write_text(f'[upstreams.composer]\nkind = "composer"\nbase_url = "{origin}"\nendpoint = "{ENDPOINT}"\napi_base = "{origin}"\n')
+    return path
+
+
+def two_upstreams(folder: Path, composer: str, local: str) -> Path:
+    """Composer for its own model, and a server of any models behind `*` alone."""
+    path = composer_file(folder, composer)
+    path.write_text(
+        f'{path.read_text()}[upstreams.local]\nkind = "openai-chat"\nbase_url = "{local}/v1"\n'
+        '[routes."composer-2.5"]\ntargets = [{ upstream = "composer", model = "*" }]\n'
+        '[routes."*"]\ntargets = [{ upstream = "local", model = "*" }]\n[aliases]\nmine = "kimi-k3"\n'
+    )
     return path
 
 
@@ -114,17 +130,74 @@ async def test_wrong_settings_are_the_first_thing(tmp_path):
     assert "server.prot" in finding.detail
 
 
+async def test_no_server_is_asked_for_a_model_that_nobody_named(tmp_path):
+    async with composer_backend(answers) as backend, openai_server([openai_text("Hi"), chunk("stop"), DONE]) as local:
+        report_lines = await findings(two_upstreams(tmp_path, backend.origin, local.origin), "user-key-1234567890")
+        assert not local.requests
+    (trip,) = [finding for finding in report_lines if finding.subject == "local" and "round trip" in finding.check]
+    assert trip.state is State.SKIPPED
+    assert "--model ID" in trip.detail
+    assert not [finding for finding in report_lines if finding.state is State.WRONG]
+
+
+@pytest.mark.parametrize("model", ["kimi-k3", "mine"])
+async def test_a_named_model_is_asked_for_where_it_leads_and_nowhere_else(tmp_path, model):
+    async with composer_backend(answers) as backend, openai_server([openai_text("Hi"), chunk("stop"), DONE]) as local:
+        report_lines = await findings(two_upstreams(tmp_path, backend.origin, local.origin), "user-key-1234567890", model)
+        assert {received.json["model"] for received in local.requests} == {"kimi-k3"}
+    trips = [finding.check for finding in report_lines if finding.check.startswith("text round trip")]
+    assert trips == ["text round trip with composer-2.5", f"text round trip with {model}"]
+
+
+async def test_a_model_that_no_route_serves_is_named(tmp_path):
+    path = tmp_path / "penstock.toml"
+    path.write_text('[upstreams.demo]\nkind = "captured"\n[routes."composer-2.5"]\ntargets = [{ upstream = "demo", model = "*" }]\n')
+    report_lines = await findings(path, model="kimi-k3")
+    assert found(report_lines, "a route serves kimi-k3").state is State.WRONG
+    assert found(report_lines, "text round trip with composer-2.5").state is State.OK
+
+
+@pytest.mark.parametrize(("model", "checks"), [(None, ["text and tool"]), ("kimi-k3", ["text", "tool"])])
+async def test_through_the_server_too_a_model_is_asked_for_only_when_one_is_named(tmp_path, model, checks):
+    async with (
+        openai_server([openai_text("Hi"), chunk("stop"), DONE]) as local,
+        gateway_from(tmp_path, f'[upstreams.local]\nkind = "openai-chat"\nbase_url = "{local.origin}/v1"\n', mode="open") as server,
+    ):
+        settings = load(tmp_path, overrides={"auth.mode": "open"}).settings
+        trips = await ServerTrips(settings, server.url, None, model).make()
+    assert [trip.what.partition(" round trip")[0] for trip in trips[1:]] == checks
+    assert [trip.good for trip in trips[1:]] == ([None] if model is None else [True, False])
+
+
 def test_the_command_with_a_running_server(capsys, monkeypatch):
     with server_process() as server:
         monkeypatch.setenv("PORT", str(server.port))
         assert main(["doctor", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
-    assert document["wrong"] == 0
+    assert (document["wrong"], document["skipped"]) == (0, 0)
     assert [finding["check"] for finding in document["findings"] if finding["subject"] == "server"] == [
         f"{server.url} is ready",
         "text round trip with composer-2.5",
         "tool round trip with composer-2.5",
     ]
+
+
+def test_the_command_says_what_it_did_not_look_at(capsys):
+    assert main(["doctor"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "nothing is wrong; 1 check was skipped"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "skipped", "said"),
+    [
+        (0, 0, "everything is well"),
+        (0, 2, "nothing is wrong; 2 checks were skipped"),
+        (2, 0, "2 things need mending"),
+        (1, 1, "1 thing needs mending; 1 check was skipped"),
+    ],
+)
+def test_the_last_line_counts_what_is_wrong_and_what_was_skipped(wrong, skipped, said):
+    assert summary(wrong, skipped) == said
 
 
 def test_the_command_says_when_something_is_wrong(capsys, tmp_path, monkeypatch):
