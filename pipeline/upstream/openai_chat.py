@@ -4,7 +4,7 @@ Theory of operation: a Request is written by `pipeline.prompt.chat_body` and pos
 which is one read, goes through the codec of `pipeline.wire` and is one list. A read that gives no event (a comment, half a chunk) gives no list; an
 empty piece is the transport's word for silence and gives an empty one. An HTTP error, a redirect and a broken connection are `Failed`.
 
-What the body leaves out of the request (`left_out`) is named by Notices in the first list that says something.
+What the body leaves out of the request (`left_out`) is named by the Notices of `Outgoing`.
 
 Invariants: the key goes to the configured host only, never into an error, a log or a repr; redirects are not followed. Closing the generator closes
 the connection, in every state; one whose answer is complete is used again if the body's frame ends at once. Left alone: retries and clocks, which are
@@ -87,11 +87,10 @@ class OpenAIChatUpstream:
     def write(self, request: Request) -> Outgoing:
         """The request as a Chat Completions body. Raises UnsupportedParameter for images where the profile has none."""
         profile = self._config.profile
-        return Outgoing(request, write_chat_body(request, profile), prompt_text(request), not_passed(request, profile))
+        return Outgoing(request, write_chat_body(request, profile), prompt_text(request), not_passed(request, profile), left_out(request, profile))
 
     async def stream(self, outgoing: Outgoing, key: str | None = None) -> AsyncGenerator[list[UpstreamEvent], None]:
         """The answer; see `Upstream.stream`."""
-        notices: list[UpstreamEvent] = [*left_out(outgoing.request, self._config.profile)]
         secrets: list[str] = []
         try:
             headers = self._headers(key, secrets)
@@ -102,8 +101,6 @@ class OpenAIChatUpstream:
                 async with aclosing(self._read(response, outgoing, secrets)) as batches:
                     async for batch in batches:
                         told = [_without_secrets(event, secrets) for event in batch] if batch and isinstance(batch[-1], Failed) else batch
-                        if told and notices:
-                            told, notices = [*notices, *told], []
                         yield told
         except PenstockError as error:
             yield [Failed(redacted(error, secrets))]

@@ -12,8 +12,7 @@ import binascii
 
 from pipeline.errors import ProtocolViolation
 from pipeline.request import Json
-from pipeline.wire.json_values import as_list as as_list
-from pipeline.wire.json_values import as_object as as_object
+from pipeline.wire.json_values import as_list, as_object
 from pipeline.wire.protobuf import read_fields
 
 _MAX_DETAILS = 16

@@ -83,7 +83,6 @@ async def test_an_answer_with_all_that_belongs_to_it():
     ]
     batches, (received,) = await ask([*script, chunk("tool_calls") + usage(9, 3) + DONE], request)
     assert flat(batches) == [
-        Notice("field_not_forwarded", "api_base would choose a host, a model or a transport"),
         TextDelta("On it."),
         ToolCallStart(0, "a", "get_weather"),
         ToolCallDelta(0, '{"city"'),
@@ -364,3 +363,10 @@ async def test_the_key_is_in_no_log(caplog):
     await ask([text("x"), END])
     await ask([Reply(401, KEY.encode())])
     assert "CANARY" not in caplog.text
+
+
+async def test_what_is_left_out_is_known_when_the_request_is_written():
+    async with direct() as client:
+        upstream = OpenAIChatUpstream("kimi", OpenAIChatConfig("https://a.example"), client)
+        outgoing = upstream.write(parse(api_base="https://evil.example"))
+    assert outgoing.notices == (Notice("field_not_forwarded", "api_base would choose a host, a model or a transport"),)
