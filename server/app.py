@@ -20,6 +20,7 @@ from pipeline.errors import BodyTooLarge, MethodNotAllowed, PenstockError, Reque
 from pipeline.upstream.base import Upstream
 from server.access_log import word
 from server.asgi import HttpConnection
+from server.bodies import CountedRequest
 from server.gateway import EXTENSION, Gateway, record
 from server.lifecycle import Lifecycle
 from server.routes import cursor, health, openai, opencode, pages
@@ -36,6 +37,7 @@ def create_app(settings: Settings, upstreams: Mapping[str, Upstream], lifecycle:
     """The app of one worker."""
     app = QuartTrio("server", template_folder="web", static_folder=None)
     app.asgi_http_class = HttpConnection
+    app.request_class = CountedRequest
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     app.config.update(  # pyright: ignore[reportUnknownMemberType]  # quart types its config as a bare dict

@@ -15,6 +15,7 @@ from quart_trio.asgi import TrioASGIHTTPConnection
 
 from server.access_log import RECORD, Record
 from server.gateway import lifecycle_of
+from server.lifecycle import WORK
 from server.streaming import StreamedResponse
 
 
@@ -41,7 +42,7 @@ class HttpConnection(TrioASGIHTTPConnection):
             await send(message)
 
         try:
-            with lifecycle_of(self.app).working():
+            with lifecycle_of(self.app).working() as scope[WORK]:
                 await super().__call__(receive, observed)
         finally:
             record.write()

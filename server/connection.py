@@ -5,7 +5,8 @@ its writes from cancellation and waits for ever, so that a client that stopped r
 a client that leaves while bytes of a next request wait is never let go; and a fault of one connection ends the process. Here:
 
 - A write breaks the connection when the system takes no byte of it for `write_stall_seconds`. The system takes more when the client's system has
-  acknowledged about a third of what waits in the socket's buffer; under TLS a record of 16 KiB counts as one. A write as a whole has no limit.
+  acknowledged about a third of what waits in the socket's buffer; under TLS a slice of 64 KiB counts as one, so that there the clock
+  is a minimum rate. A write as a whole has no limit.
 - A client has `FIRST_REQUEST_SECONDS` for the TLS handshake, again for the head of its first request, and for each later head from its first byte.
   A connection that is kept alive rests for `KEEP_ALIVE_SECONDS`, longer than load balancers let theirs, so that it is they who close.
 - A connection ends in one place, where reading ends: there the protocol, and through it the app, hears that the client is gone. Closing and
@@ -31,7 +32,7 @@ FIRST_REQUEST_SECONDS = 10.0
 KEEP_ALIVE_SECONDS = 75.0
 LINGER_SECONDS = 1.0
 READ_BYTES = 64 * 1024
-TLS_RECORD_BYTES = 16 * 1024
+TLS_SLICE_BYTES = 64 * 1024
 
 log = logging.getLogger("penstock.http")
 
@@ -200,7 +201,7 @@ class Connection:
     async def _send(self, left: memoryview, clock: trio.CancelScope) -> None:
         while left:
             if isinstance(self._stream, trio.SSLStream):
-                sent = min(len(left), TLS_RECORD_BYTES)
+                sent = min(len(left), TLS_SLICE_BYTES)
                 await self._stream.send_all(left[:sent])
             else:
                 # the socket itself, since the stream's send_all does not say how far it came

@@ -80,7 +80,7 @@ async def serve(
 
     `signals` says whether stop signals are listened to, and as whose: see `server.signals`.
     """
-    lifecycle = lifecycle or Lifecycle(settings.server.max_concurrency)
+    lifecycle = lifecycle or Lifecycle.under(settings.server)
     config = hypercorn_config(settings)
     state: LifespanState = {}
     context = WorkerContext(None)

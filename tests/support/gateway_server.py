@@ -55,7 +55,7 @@ async def running_server(
     listener = listen(settings)
     port = listener.getsockname()[1]
     async with trio.open_nursery() as nursery:
-        lifecycle = Lifecycle(settings.server.max_concurrency)
+        lifecycle = Lifecycle.under(settings.server)
         running = RunningServer(port, lifecycle)
 
         async def start(*, task_status: trio.TaskStatus[Lifecycle]) -> None:  # noqa: ASYNC128 - serve() does it
