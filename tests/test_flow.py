@@ -172,7 +172,7 @@ async def test_an_upstream_that_does_not_close_is_left(autojump_clock):
             yield [TextDelta("a")]
             await trio.sleep(100)
         finally:
-            await trio.sleep(50)
+            await trio.sleep(50)  # noqa: ASYNC102 - this upstream does not keep the rule
 
     watched = Watched(slow_to_close(), Timeouts(idle_seconds=1), Stop())
     assert await anext(watched) == [TextDelta("a")]
