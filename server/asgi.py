@@ -47,7 +47,7 @@ class HttpConnection(TrioASGIHTTPConnection):
         finally:
             record.write()
 
-    async def handle_request(self, nursery: trio.Nursery, request: Request, send: ASGISendCallable) -> None:  # type: ignore[override]
+    async def handle_request(self, nursery: trio.Nursery, request: Request, send: ASGISendCallable) -> None:  # type: ignore[override]  # quart-trio adds the nursery too
         """Answer without Quart's own timeout, and close what was opened."""
         response = await self.app.handle_request(request)
         try:
