@@ -53,7 +53,7 @@ class Record:
         True
         """
         now = time.monotonic()
-        words = [self.method, word(self.path), str(self.status or "-")]
+        words = [word(self.method), word(self.path), str(self.status or "-")]
         if self.key:
             words.append(f"key={word(self.key)}")
         if self.model:

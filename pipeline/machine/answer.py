@@ -51,6 +51,8 @@ class AnswerMachine:
             elif self._busy is None and type(event) is ThinkingDelta and thinking.is_plain and "<" not in event.text:
                 self._thought = True
                 events.append(event)
+            elif self._busy is text and type(event) is TextDelta and text.streams(event.text):
+                pass  # a piece of a long argument: it has left, and the call is still open
             else:
                 self._take(event)
             if calls.failed:

@@ -73,9 +73,13 @@ class FieldMachine:
         """Whether a call of this field has left its start and not its end."""
         return self._call is not None and self._call.is_open
 
+    def streams(self, piece: str) -> bool:
+        """Pass a piece on that is plainly a part of the open call's string; False when it has to be read."""
+        return self._call is not None and self._call.stream(piece)
+
     def feed(self, piece: str) -> None:
         """Consume the next piece, which is not empty."""
-        if self._call is not None and self._call.stream(piece):
+        if self.streams(piece):
             return
         self._tape.feed(piece)
         self._run()
