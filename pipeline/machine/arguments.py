@@ -7,16 +7,12 @@ Without a schema an object or array is taken as one if it parses, and everything
 string, with a Notice.
 """
 
-import re
 from enum import Enum, auto
 
-import msgspec
-
 from pipeline.events import Notice
-from pipeline.machine.schema import ANY, ToolSchema, is_text, type_name
-
-_encode = msgspec.json.Encoder().encode
-_INTEGER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.0+)?\Z", re.ASCII)
+from pipeline.machine.fitting import escape, quote, typed
+from pipeline.machine.json_types import ANY, is_text
+from pipeline.machine.schema import ToolSchema
 
 
 class _Value(Enum):
@@ -25,40 +21,6 @@ class _Value(Enum):
     STREAM = auto()
     UNDECIDED = auto()
     COLLECT = auto()
-
-
-def escape(text: str) -> str:
-    """The text as it stands between the quotes of a JSON string."""
-    return _encode(text)[1:-1].decode()
-
-
-def quote(text: str) -> str:
-    """The text as a JSON string."""
-    return _encode(text).decode()
-
-
-def type_of(source: str) -> str | None:
-    """The JSON type of a source text, None when it is not JSON.
-
-    >>> type_of("12345678901234567890123"), type_of("[1]"), type_of("True")
-    ('integer', 'array', None)
-    """
-    try:
-        value = msgspec.json.decode(source)
-    except (msgspec.MsgspecError, RecursionError, UnicodeEncodeError):
-        return None
-    name = type_name(value)
-    # 1.0 is an integer to JSON Schema, whatever a decoder makes of it
-    return "integer" if name == "number" and _INTEGER.match(source.strip()) else name
-
-
-def typed(text: str, types: frozenset[str]) -> tuple[str, bool]:
-    """JSON text for a raw value under a schema's types, and whether it fits them."""
-    found = type_of(text)
-    allowed = (types - {"string"}) if types != ANY else frozenset({"object", "array"})
-    if found in allowed:
-        return text.strip(), True
-    return quote(text), "string" in types
 
 
 class ArgumentWriter:

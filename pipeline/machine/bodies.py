@@ -10,8 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from pipeline.machine.arguments import quote, typed
-from pipeline.machine.schema import ANY, ToolSchema, is_text
+from pipeline.machine.fitting import quote, string_of
 
 _NAMES = ("name", "tool", "tool_name", "toolName")
 _ARGUMENTS = ("arguments", "args", "input", "parameters", "params")
@@ -35,7 +34,7 @@ def read_json_body(source: str) -> Body | None:
         return None
     function = _object(fields["function"]) if "function" in fields else None
     holder = function if function is not None else fields
-    name = next((text for word in _NAMES if word in holder and (text := _string(holder[word])) is not None), None)
+    name = next((text for word in _NAMES if word in holder and (text := string_of(holder[word])) is not None), None)
     if name is None:
         return None
     given = next((holder[word] for word in _ARGUMENTS if word in holder), None)
@@ -45,7 +44,7 @@ def read_json_body(source: str) -> Body | None:
 def read_arguments(source: str) -> dict[str, str] | None:
     """Arguments as key to JSON source text, from an object or from a string that holds one; {} where the source is empty."""
     source = source.rstrip().removesuffix("```")
-    text = _string(source)
+    text = string_of(source)
     source = source if text is None else text
     return {} if not source.strip() or source.strip() == "null" else _object(source)
 
@@ -67,34 +66,6 @@ def read_inline(source: str, name: str) -> Body:
         arguments.setdefault(found["key"], quote(value))
         at = found.end()
     return Body(name, arguments, " ".join([*unread, inner[at:].strip()]).strip())
-
-
-def fit_arguments(arguments: dict[str, str], schema: ToolSchema) -> tuple[str, list[str]]:
-    """The arguments' object as JSON text under the schema, and what did not fit, in words."""
-    misfits: list[str] = []
-    pieces: dict[str, str] = {}
-    for spelling, source in arguments.items():
-        key = schema.key(spelling) or spelling
-        if key in pieces:
-            misfits.append(f"{schema.name}.{key} was given twice; the first stays")
-            continue
-        types = schema.types(key)
-        pieces[key], fits = _fit(source, types)
-        if not fits:
-            misfits.append(f"{schema.name}.{key} is not {' or '.join(sorted(types))}")
-    return "{" + ",".join(f"{quote(key)}:{value}" for key, value in pieces.items()) + "}", misfits
-
-
-def _fit(source: str, types: frozenset[str]) -> tuple[str, bool]:
-    text = _string(source)
-    if types == ANY:
-        return source, True
-    if text is not None:
-        return (quote(text), True) if is_text(types) else typed(text, types)
-    if "string" in types and not types & {"integer", "number"} and re.fullmatch(r"-?[\d.eE+-]+", source):
-        return quote(source), True
-    fitted, fits = typed(source, types)
-    return (fitted, True) if fits and not fitted.startswith('"') else (source, False)
 
 
 def _object(source: str) -> dict[str, str] | None:
@@ -126,10 +97,3 @@ def _members(source: str) -> Iterator[tuple[str, str]]:
             start = found.end() if depth == 1 else start
         elif token in "}]":
             depth -= 1
-
-
-def _string(source: str) -> str | None:
-    try:
-        return msgspec.json.decode(source, type=str) if source.lstrip().startswith('"') else None
-    except (msgspec.MsgspecError, UnicodeError):
-        return None

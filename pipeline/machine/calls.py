@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 from pipeline.errors import PenstockError, UpstreamError
 from pipeline.events import Event, Failed, NativeToolCall, Notice, ToolCallDelta, ToolCallEnd, ToolCallStart
-from pipeline.machine.bodies import fit_arguments, read_arguments
+from pipeline.machine.bodies import read_arguments
+from pipeline.machine.fitting import fit_arguments
 from pipeline.machine.inventory import Inventory, Malformed, ToolPolicy, Unknown
 from pipeline.machine.schema import ToolSchema
 from pipeline.request import Tool

@@ -1,22 +1,14 @@
-"""What a tool's JSON Schema says of its arguments: which names it knows, and which JSON types each may have.
+"""What a tool's JSON Schema says of its arguments: which names it knows, how a key may stand in a call, and which JSON types each may have.
 
-Only the questions that a call raises are answered; values are not validated. Local `$ref`, `allOf`, `anyOf`, `oneOf`, `enum`, `const`, `nullable`
-and lists of types are followed. Schemas come from clients and may be hostile: references are followed to a fixed depth, a fixed number of nodes is
-visited, and whatever is not understood allows every type.
+Only the questions that a call raises are answered; `json_types` walks the schema.
 """
 
 import re
-from collections.abc import Sequence
 from functools import cached_property
-from typing import cast
 
+from pipeline.machine.json_types import ANY, SchemaWalk
 from pipeline.request import Json, Tool
 
-ANY = frozenset({"string", "integer", "number", "boolean", "null", "array", "object"})
-"""The types of a property that says nothing about its type."""
-
-MAX_DEPTH = 32
-MAX_NODES = 2_000
 MAX_KEY_CHARS = 128
 
 _PLAIN_KEY = rf"[^\s<>=:]{{1,{MAX_KEY_CHARS}}}"
@@ -39,7 +31,7 @@ class ToolSchema:
     def __init__(self, tool: Tool) -> None:
         self.name = tool.name
         self._root = tool.parameters
-        self._properties = _Types(tool.parameters).properties(tool.parameters)
+        self._properties = SchemaWalk(tool.parameters).properties(tool.parameters)
         self._types: dict[str, frozenset[str]] = {}
         self._folded = folded(self._properties)
 
@@ -57,7 +49,7 @@ class ToolSchema:
     def types(self, key: str) -> frozenset[str]:
         """The JSON types that a property allows; `ANY` for one without a schema."""
         if key not in self._types:
-            self._types[key] = _Types(self._root).of(self._properties[key]) if key in self._properties else ANY
+            self._types[key] = SchemaWalk(self._root).of(self._properties[key]) if key in self._properties else ANY
         return self._types[key]
 
     @cached_property
@@ -109,11 +101,6 @@ class ToolSchema:
         return key is not None and key not in given
 
 
-def is_text(types: frozenset[str]) -> bool:
-    """Whether a value is a string and nothing else; null beside it changes nothing, since a model cannot spell it apart."""
-    return types - {"null"} == frozenset({"string"})
-
-
 def folded(names: dict[str, Json]) -> dict[str, str]:
     """Folded name to name, without those that fold together."""
     found: dict[str, str] = {}
@@ -124,90 +111,3 @@ def folded(names: dict[str, Json]) -> dict[str, str]:
             ambiguous.add(key)
         found[key] = name
     return {key: name for key, name in found.items() if key not in ambiguous}
-
-
-class _Types:
-    """One walk through a schema, with its budget."""
-
-    def __init__(self, root: dict[str, Json]) -> None:
-        self._root = root
-        self._nodes_left = MAX_NODES
-
-    def properties(self, schema: Json, depth: int = 0) -> dict[str, Json]:
-        """The properties that an object schema names, through its references and alternatives."""
-        self._nodes_left -= 1
-        if not isinstance(schema, dict) or depth > MAX_DEPTH or self._nodes_left < 0:
-            return {}
-        node = cast("dict[str, Json]", schema)
-        found: dict[str, Json] = {}
-        if isinstance(node.get("$ref"), str):
-            found |= self.properties(self._target(node["$ref"]), depth + 1)
-        for word in ("allOf", "anyOf", "oneOf"):
-            for member in _members(node.get(word)):
-                found |= self.properties(member, depth + 1)
-        own = node.get("properties")
-        return found | (cast("dict[str, Json]", own) if isinstance(own, dict) else {})
-
-    def of(self, schema: Json, depth: int = 0) -> frozenset[str]:
-        """The JSON types that the schema allows."""
-        self._nodes_left -= 1
-        if not isinstance(schema, dict) or depth > MAX_DEPTH or self._nodes_left < 0:
-            return ANY
-        node = cast("dict[str, Json]", schema)
-        found = _declared(node.get("type"))
-        if "const" in node:
-            found &= {type_name(node["const"])}
-        if isinstance(node.get("enum"), list):
-            found &= {type_name(value) for value in node["enum"]}
-        reference = node.get("$ref")
-        if isinstance(reference, str):
-            found &= self.of(self._target(reference), depth + 1)
-        for word in ("anyOf", "oneOf"):
-            if isinstance(node.get(word), list):
-                found &= frozenset().union(*(self.of(member, depth + 1) for member in node[word]))
-        if isinstance(node.get("allOf"), list):
-            for member in node["allOf"]:
-                found &= self.of(member, depth + 1)
-        if node.get("nullable") is True:
-            found |= {"null"}
-        return found or ANY
-
-    def _target(self, reference: str) -> Json:
-        """The schema that a local JSON pointer names; None for any other reference."""
-        if not reference.startswith("#"):
-            return None
-        target: Json = self._root
-        for step in reference[1:].split("/")[1:]:
-            word = step.replace("~1", "/").replace("~0", "~")
-            if isinstance(target, dict) and word in target:
-                target = cast("dict[str, Json]", target)[word]
-            else:
-                return None
-        return target
-
-
-def _members(value: Json) -> Sequence[Json]:
-    return cast("Sequence[Json]", value) if isinstance(value, list) else ()
-
-
-def _declared(declared: Json) -> frozenset[str]:
-    if isinstance(declared, str):
-        declared = [declared]
-    types = ANY & frozenset(str(name) for name in _members(declared))
-    # JSON Schema: every integer is a number
-    return (types | {"integer"} if "number" in types else types) or ANY
-
-
-_NAMES: tuple[tuple[type, str], ...] = (
-    (bool, "boolean"),
-    (str, "string"),
-    (int, "integer"),
-    (float, "number"),
-    (list, "array"),
-    (dict, "object"),
-)
-
-
-def type_name(value: Json) -> str:
-    """The JSON type of a decoded value."""
-    return next((name for kind, name in _NAMES if isinstance(value, kind)), "null")

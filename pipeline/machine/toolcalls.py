@@ -14,9 +14,10 @@ from enum import Enum, auto
 from pipeline.errors import ProtocolViolation, StreamCut, UpstreamError
 from pipeline.events import ToolCallDelta, ToolCallEnd
 from pipeline.machine import lookahead
-from pipeline.machine.arguments import ArgumentWriter, escape
-from pipeline.machine.bodies import Body, fit_arguments, read_arguments, read_inline, read_json_body
+from pipeline.machine.arguments import ArgumentWriter
+from pipeline.machine.bodies import Body, read_arguments, read_inline, read_json_body
 from pipeline.machine.calls import Calls
+from pipeline.machine.fitting import escape, fit_arguments
 from pipeline.machine.heads import Form, Head, read_head
 from pipeline.machine.inventory import Malformed, Unknown
 from pipeline.machine.markers import Kind, Marker, find_marker

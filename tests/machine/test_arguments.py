@@ -5,8 +5,10 @@ import time
 
 import pytest
 
-from pipeline.machine.arguments import ArgumentWriter, type_of, typed
-from pipeline.machine.schema import ANY, ToolSchema
+from pipeline.machine.arguments import ArgumentWriter
+from pipeline.machine.fitting import type_of, typed
+from pipeline.machine.json_types import ANY
+from pipeline.machine.schema import ToolSchema
 from pipeline.request import Tool
 
 
