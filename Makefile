@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 ARGS ?=
+MINUTES ?= 20
 
-.PHONY: help setup serve test check bench lock clean
+.PHONY: help setup serve test check docs bench fuzz lock clean
 help:            ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
@@ -34,8 +35,14 @@ check: setup     ## formatting, lint and types
 	@$(BIN)/mypy
 	@$(BIN)/basedpyright --level error
 
+docs: setup      ## write docs/settings.md, and the generated places of docs/tool-calls.md
+	@$(BIN)/python -m tests.support.documents
+
 bench: setup     ## what a chunk costs, in process and end to end (ARGS="--json results.json")
 	@$(BIN)/penstock bench $(ARGS)
+
+fuzz: setup     ## mutated answers through the machine, until something is wrong (MINUTES=20 ARGS="--seed 1")
+	@$(BIN)/python -m tests.fuzz --minutes $(MINUTES) $(ARGS)
 
 lock:            ## resolve the dependencies again (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -q pyproject.toml -o requirements/run.txt

@@ -30,6 +30,7 @@ from pipeline.errors import PenstockError
 from pipeline.events import Event, Failed
 from pipeline.flow import Exchange, Terms, collect, open_stream
 from pipeline.identity import Identity
+from pipeline.machine.inventory import ToolPolicy
 from pipeline.parse.chat import parse_chat
 from pipeline.parse.cursor import parse_cursor
 from pipeline.request import Request
@@ -92,19 +93,25 @@ class Replay(msgspec.Struct, frozen=True):
         except PenstockError as error:
             raise CaseError(f"{self.case.path / REQUEST}: {error.message}") from None
 
-    def exchange(self) -> Exchange:
-        """A fresh exchange under frozen terms; raises CaseError."""
+    def exchange(self, request: Request | None = None, policy: ToolPolicy | None = None) -> Exchange:
+        """A fresh exchange under frozen terms; raises CaseError.
+
+        `request` stands for the recorded one, and `policy` for the default one, where they are given.
+        """
         upstream = ReplayedUpstream(self.case, self.split, self.speed)
+        terms = Terms(policy=policy or ToolPolicy(), timeouts=NO_CLOCKS, identity=Identity.frozen())
         try:
-            return Exchange(self.request(), upstream, Terms(timeouts=NO_CLOCKS, identity=Identity.frozen()))
+            return Exchange(request or self.request(), upstream, terms)
         except PenstockError as error:
             raise CaseError(f"{self.case.path / REQUEST}: {error.message}") from None
 
 
-async def replayed_events(replay: Replay, watch: Callable[[Sequence[Event]], None] | None = None) -> list[Event]:
-    """The case's events in order; `watch` is given each list as it comes."""
+async def replayed_events(
+    replay: Replay, watch: Callable[[Sequence[Event]], None] | None = None, *, request: Request | None = None, policy: ToolPolicy | None = None
+) -> list[Event]:
+    """The case's events in order; `watch` is given each list as it comes. For the other two see `Replay.exchange`."""
     events: list[Event] = []
-    async with aclosing(replay.exchange().events()) as batches:
+    async with aclosing(replay.exchange(request, policy).events()) as batches:
         async for batch in batches:
             if watch is not None:
                 watch(batch)

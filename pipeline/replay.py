@@ -5,9 +5,10 @@ for, and what comes out is compared with the files in the case's `expected/` fol
 missing; `--update` writes the files instead. A case that cannot be read is named with its file and does not stop the others. How all this looks is
 for `pipeline.replay_view`.
 
-With `--list` nothing is replayed: the cases' names and titles are printed, those of all shipped cases where no word is given.
+With `--list` nothing is replayed: the cases' names and titles are printed, those of all shipped cases where no word is given. With `--tools` nothing
+is compared: the calls are shown as the model wrote them and as a client with those tools gets them (`pipeline.replay_tools`).
 
-Exit status: 0 all the same (or written), 1 a difference or an unreadable case, 2 wrong use.
+Exit status: 0 all the same (or written, or shown), 1 a difference or an unreadable case, 2 wrong use.
 """
 
 import argparse
@@ -62,15 +63,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--speed", type=_speed, default=0.0, metavar="X", help="1: the recorded timing, 2: twice as fast, 0: without waiting (default)"
     )
-    parser.add_argument("--to", choices=sorted(TO), help="compare only this form, and show a single case's stream on a terminal")
+    parser.add_argument("--to", choices=sorted(TO), help="compare only this form, and show a single case's answer in it, with notices and repairs")
+    parser.add_argument(
+        "--tools",
+        type=Path,
+        metavar="FILE",
+        help="compare nothing; show each call as the model wrote it and as a client with the tools in FILE gets it (JSON: a list, or a request body)",
+    )
     parser.add_argument("--update", action="store_true", help="write what came out as what is expected")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
 
 
 def run(args: argparse.Namespace) -> int:
     """Replay as the words say; returns the exit status."""
-    from pipeline.replay_view import View
-
+    if args.tools and (args.update or args.to or args.list):
+        print("penstock replay: --tools shows calls and compares nothing; it does not go with --update, --to or --list", file=sys.stderr)
+        return WRONG_USE
     if not args.cases and not args.list:
         print(f"penstock replay: which case? {LIST_HINT}", file=sys.stderr)
         return WRONG_USE
@@ -83,15 +91,37 @@ def run(args: argparse.Namespace) -> int:
     if args.list:
         list_cases(paths, as_json=args.json)
         return GOOD
+    return show_calls(paths, args) if args.tools else compare(paths, args)
+
+
+def compare(paths: Sequence[Path], args: argparse.Namespace) -> int:
+    """Replay and compare the cases; returns the exit status."""
+    from pipeline.replay_view import View
+
     options = Options(args.split, args.speed, TO[args.to] if args.to else tuple(FORMS), args.update)
     view = View(as_json=args.json)
-    if args.to and len(paths) == 1 and view.shows:
+    if args.to and len(paths) == 1 and not args.json:
         with suppress(CaseError):  # the comparison names it
             anyio.run(partial(_show, paths[0], options, view, args.to), backend="trio")
     results = anyio.run(partial(replay_all, paths, options, view), backend="trio")
     view.close(results)
     unequal = any(comparison.differs and not comparison.written for result in results for comparison in result.comparisons)
     return DIFFERENT if unequal or any(result.error for result in results) else GOOD
+
+
+def show_calls(paths: Sequence[Path], args: argparse.Namespace) -> int:
+    """Show the cases' calls on both sides; returns the exit status."""
+    from pipeline.replay_tools import ToolsError, read_all, read_tools
+    from pipeline.replay_tools_view import print_readings
+
+    try:
+        tools = read_tools(args.tools)
+    except ToolsError as error:
+        print(f"penstock replay: {error}", file=sys.stderr)
+        return WRONG_USE
+    readings = anyio.run(partial(read_all, paths, tools, args.split, args.speed), backend="trio")
+    print_readings(readings, as_json=args.json)
+    return DIFFERENT if any(reading.error for reading in readings) else GOOD
 
 
 def find(words: Sequence[str]) -> tuple[list[Path], list[UnknownName]]:

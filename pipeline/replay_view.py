@@ -46,13 +46,12 @@ _STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2
 
 
 class View:
-    """The output of one run. `shows` says that a person is looking at a terminal."""
+    """The output of one run."""
 
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
-        self._out = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
+        self._out = plain_console()
         self._bar: tuple[Progress, TaskID] | None = None
-        self.shows = self._out.is_terminal and not as_json
 
     def title(self, case: Case) -> None:
         """Name the case whose stream follows."""
@@ -123,12 +122,12 @@ def closing_line(results: Sequence[Result]) -> str:
     written = sum(comparison.written for comparison in comparisons)
     unreadable = sum(result.error is not None for result in results)
     parts = [
-        _count(len(results), "case"),
-        _count(len(comparisons), "comparison"),
-        _count(sum(comparison.differs and not comparison.written for comparison in comparisons), "difference"),
+        counted(len(results), "case"),
+        counted(len(comparisons), "comparison"),
+        counted(sum(comparison.differs and not comparison.written for comparison in comparisons), "difference"),
     ]
-    parts += [f"{_count(written, 'file')} written"] if written else []
-    parts += [f"{_count(unreadable, 'case')} unreadable"] if unreadable else []
+    parts += [f"{counted(written, 'file')} written"] if written else []
+    parts += [f"{counted(unreadable, 'case')} unreadable"] if unreadable else []
     return ", ".join(parts)
 
 
@@ -160,6 +159,11 @@ def document(results: Sequence[Result]) -> dict[str, object]:
     }
 
 
+def plain_console() -> Console:
+    """Standard output, with colours on a terminal and nothing else done to the text."""
+    return Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
+
+
 def printable(text: str) -> str:
     r"""The text with every character escaped that could steer a terminal; tabs and line ends stay.
 
@@ -169,7 +173,8 @@ def printable(text: str) -> str:
     return _STEERING.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
-def _count(count: int, noun: str) -> str:
+def counted(count: int, noun: str) -> str:
+    """A number and its noun, as in `1 case` and `1,200 cases`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 

@@ -200,6 +200,20 @@ def test_a_folder_without_cases_is_wrong_use(tmp_path, capsys):
     assert str(tmp_path) in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("form", "shows"), [("events", 'Notice code="unknown_tool"'), ("chat", "I will clean up. ")])
+def test_a_single_case_is_shown_in_the_form_that_is_asked_for(form, shows, capsys):
+    """Also where nobody looks at a terminal, so that it can be searched and paged; then without colours."""
+    assert replay("composer/unknown-tool", "--to", form) == 0
+    shown = capsys.readouterr().out
+    assert shows in shown
+    assert "\x1b" not in shown
+    assert shown.splitlines()[-1].endswith("0 differences")
+    assert replay("composer/unknown-tool", "--to", form, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["difference_count"] == 0
+    assert replay("composer/unknown-tool", "composer/plain-text", "--to", form) == 0
+    assert shows not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(("form", "shows"), [("events", "Notice code="), ("chat", "I will clean up. ")])
 def test_on_a_terminal_a_single_case_is_shown(form, shows):
     """In a pseudo-terminal, since colours and the stream are for people only."""

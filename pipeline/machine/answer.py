@@ -8,12 +8,35 @@ passes as the event that it was: that is the path of almost every delta, and it 
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import lru_cache
+
+import msgspec
 
 from pipeline.events import Event, Failed, Finish, FinishReason, NativeToolCall, Notice, TextDelta, ThinkingDelta, UpstreamEvent, UsageReport
-from pipeline.machine.calls import Calls, native_call
+from pipeline.machine.calls import Calls
+from pipeline.machine.dialects import DIALECTS
+from pipeline.machine.grammar import COMPOSER, Grammar
 from pipeline.machine.inventory import Inventory, ToolPolicy
+from pipeline.machine.native import native_call
 from pipeline.machine.thinking import FieldMachine
 from pipeline.request import Tool
+
+
+class Markup(msgspec.Struct, frozen=True):
+    """How one upstream's answers are written, beside what Composer always does.
+
+    `dialects` are the names of further dialects of tool calls that are read, and `trigger` the text of this request's own behind which some of them
+    alone count. `hidden_prefix_hold_chars` leading characters of the text field are held, and dropped when a `final` token comes.
+    """
+
+    dialects: tuple[str, ...] = ()
+    trigger: str = ""
+    hidden_prefix_hold_chars: int = 0
+
+
+@lru_cache(maxsize=64)
+def _grammar(dialects: tuple[str, ...], trigger: str) -> Grammar:
+    return Grammar([DIALECTS[name] for name in dialects], trigger) if dialects else COMPOSER
 
 
 class AnswerMachine:
@@ -30,28 +53,41 @@ class AnswerMachine:
     Finish(reason=<FinishReason.TOOL_CALLS: 'tool_calls'>, raw=None)
     """
 
-    def __init__(self, *, new_id: Callable[[], str], tools: Sequence[Tool] = (), policy: ToolPolicy | None = None, parallel: bool = True) -> None:
+    def __init__(
+        self,
+        *,
+        new_id: Callable[[], str],
+        tools: Sequence[Tool] = (),
+        policy: ToolPolicy | None = None,
+        markup: Markup | None = None,
+        parallel: bool = True,
+    ) -> None:
+        markup = markup or Markup()
+        grammar = _grammar(markup.dialects, markup.trigger)
         self._calls = Calls(Inventory(tools), policy or ToolPolicy(), new_id, parallel=parallel)
-        self._text = FieldMachine(self._calls)
-        self._thinking = FieldMachine(self._calls, thinking=True)
-        self._busy: FieldMachine | None = None
+        self._text = FieldMachine(self._calls, grammar, hidden_prefix_chars=markup.hidden_prefix_hold_chars)
+        self._thinking = FieldMachine(self._calls, grammar, thinking=True)
+        self._openers = grammar.openers
+        self._calls.on_release = self._drain
         self._waiting: deque[UpstreamEvent] = deque()
         self._thought = False
 
     def feed(self, batch: Sequence[UpstreamEvent]) -> list[Event]:
         """The events that one upstream read became, after the machines; empty for silence, and after `Failed`."""
-        calls, text, thinking = self._calls, self._text, self._thinking
+        calls, text, thinking, openers = self._calls, self._text, self._thinking, self._openers
         events: list[Event] = []
         if calls.failed:
             return events
         calls.events = events
         for event in batch:
-            if self._busy is None and type(event) is TextDelta and text.is_plain and "<" not in event.text:
+            if openers is not None and isinstance(event, TextDelta | ThinkingDelta) and openers.search(event.text):
+                self._take(event)
+            elif calls.holder is None and type(event) is TextDelta and text.is_plain and "<" not in event.text:
                 events.append(event)
-            elif self._busy is None and type(event) is ThinkingDelta and thinking.is_plain and "<" not in event.text:
+            elif calls.holder is None and type(event) is ThinkingDelta and thinking.is_plain and "<" not in event.text:
                 self._thought = True
                 events.append(event)
-            elif self._busy is text and type(event) is TextDelta and text.streams(event.text):
+            elif calls.holder is text and type(event) is TextDelta and text.streams(event.text):
                 pass  # a piece of a long argument: it has left, and the call is still open
             else:
                 self._take(event)
@@ -64,28 +100,31 @@ class AnswerMachine:
         field = self._text if isinstance(event, TextDelta) else self._thinking if isinstance(event, ThinkingDelta) else None
         if isinstance(event, Finish | Failed):
             self._finish(event)
-        elif self._busy is not None and field is not self._busy and not isinstance(event, Notice | UsageReport):
+        elif self._calls.holder is not None and field is not self._calls.holder and not isinstance(event, Notice | UsageReport):
             self._waiting.append(event)
         elif isinstance(event, TextDelta | ThinkingDelta) and field is not None:
             self._thought = self._thought or field is self._thinking
             field.feed(event.text)
-            self._busy = field if field.has_open_call else None
-            while self._waiting and self._busy is None and not self._calls.failed:
-                self._take(self._waiting.popleft())
         elif isinstance(event, NativeToolCall):
             native_call(self._calls, event)
         else:
             self._calls.events.append(event)
 
+    def _drain(self) -> None:
+        """A call has ended: what the other field said meanwhile leaves, in order, until that opens a call in its turn."""
+        self._thinking.resume()
+        self._text.resume()
+        waiting, self._waiting = self._waiting, deque()
+        for event in waiting:
+            if not self._calls.failed:
+                self._take(event)
+
     def _finish(self, event: Finish | Failed) -> None:
         calls = self._calls
         proper = isinstance(event, Finish)
-        if self._busy is not None:
-            self._busy.end(proper=proper)
-            self._busy = None
-            waiting, self._waiting = self._waiting, deque()
-            for late in waiting:
-                self._take(late)
+        while calls.holder is not None and not calls.failed:
+            (self._text if calls.holder is self._text else self._thinking).end(proper=proper)
+            calls.release()
         self._end(proper=proper)
         if isinstance(event, Failed):
             calls.fail(event.error)

@@ -1,16 +1,20 @@
 """Turn the arguments of one call, as a model wrote them, into JSON text that streams.
 
-Keys and raw values come in, pieces of one JSON object come out; the pieces are a valid object exactly when `end` was called. A string value streams,
-escaped, while it arrives. A value of any other type is kept until it is complete and then passed in its own source text, so that a 20-digit integer
-stays itself. Types come from the client's schema, never from looks: "007" for a string stays a string. A union tries its other members before string.
-Without a schema an object or array is taken as one if it parses, and everything else is a string. What does not parse as its type is passed as a
-string, with a Notice.
+Keys and values come in, pieces of one JSON object come out in `out`; the pieces are a valid object exactly when `end` was called. Values come in two
+forms: raw text, as it stands in the marker form of a call, and JSON source, as it stands in a JSON object. A string value streams while it arrives. A
+value of any other type is kept until it is complete and then passed in its own source text, so that a 20-digit integer stays itself. Types come from
+the client's schema, never from looks: "007" for a string stays a string. A union tries its other members before string. Without a schema an object
+or array is taken as one if it parses, and everything else is a string.
+
+Nothing is left out or changed in silence: what does not fit its type is passed on with a Notice, of an argument that is given twice the first stays,
+an argument that the tool does not know is passed on, and one that a table drops, or that only the tool of another client knows, is left out.
 """
 
 from enum import Enum, auto
 
 from pipeline.events import Notice
-from pipeline.machine.fitting import escape, quote, typed
+from pipeline.machine.fitting import Fitted, Fitting
+from pipeline.machine.json_source import escape, quote, type_of
 from pipeline.machine.json_types import ANY, is_text
 from pipeline.machine.schema import ToolSchema
 
@@ -21,6 +25,7 @@ class _Value(Enum):
     STREAM = auto()
     UNDECIDED = auto()
     COLLECT = auto()
+    DROP = auto()
 
 
 class ArgumentWriter:
@@ -29,17 +34,26 @@ class ArgumentWriter:
     >>> from pipeline.request import Tool
     >>> tool = Tool("Write", parameters={"properties": {"path": {"type": "string"}, "mode": {"type": "integer"}}})
     >>> writer = ArgumentWriter(ToolSchema(tool))
-    >>> pieces = writer.open("path"), writer.write("a"), writer.write('"b'), writer.close(), writer.open("mode"), writer.write("7"), writer.close()
-    >>> "".join(pieces) + writer.end()
+    >>> writer.open("path"), writer.write("a"), writer.write('"b'), writer.close()
+    (None, None, None, None)
+    >>> writer.open("mode"), writer.write("7"), writer.close()
+    (None, None, None)
+    >>> writer.end()
+    >>> "".join(writer.out)
     '{"path":"a\\"b","mode":7}'
     """
 
     def __init__(self, schema: ToolSchema) -> None:
+        self.out: list[str] = []
         self.given: frozenset[str] = frozenset()
         self.notices: list[Notice] = []
         self.kept_chars = 0
         self._schema = schema
+        self._fitting = Fitting()
         self._key = ""
+        self._head = ""
+        self._count = 0
+        self._types = ANY
         self._mode = _Value.STREAM
         self._kept: list[str] = []
 
@@ -48,44 +62,103 @@ class ArgumentWriter:
         """Whether the open value is a string that leaves as it arrives."""
         return self._mode is _Value.STREAM and bool(self.given)
 
-    def open(self, key: str) -> str:
-        """Begin an argument; the key is the schema's own spelling."""
-        self._key, types = key, self._schema.types(key)
-        head = f"{',' if self.given else '{'}{quote(key)}:"
-        self.given |= {key}
-        if is_text(types):
-            self._mode = _Value.STREAM
-            return head + '"'
-        self._mode = _Value.UNDECIDED if types == ANY else _Value.COLLECT
-        return head
+    # -- raw text --------------------------------------------------------------------------------------------------------------------------
 
-    def write(self, piece: str) -> str:
+    def open(self, spelling: str) -> None:
+        """Begin an argument; the key stands as the model spelled it."""
+        if not self._place(spelling):
+            return
+        self.out.append(self._head)
+        if is_text(self._types):
+            self._mode = _Value.STREAM
+            self.out.append('"')
+        else:
+            self._mode = _Value.UNDECIDED if self._types == ANY else _Value.COLLECT
+
+    def write(self, piece: str) -> None:
         """The next characters of the open value."""
         if self._mode is _Value.STREAM:
-            return escape(piece)
-        self._kept.append(piece)
-        self.kept_chars += len(piece)
-        if self._mode is _Value.UNDECIDED and (start := piece.lstrip()):
-            if start[0] in "[{":
-                self._mode = _Value.COLLECT
-            else:
-                self._mode = _Value.STREAM
-                return '"' + escape(self._take())
-        return ""
+            self.out.append(escape(piece))
+        elif self._mode is not _Value.DROP:
+            self._kept.append(piece)
+            self.kept_chars += len(piece)
+            if self._mode is _Value.UNDECIDED and (start := piece.lstrip()):
+                self._mode = _Value.COLLECT if start[0] in "[{" else _Value.STREAM
+                if self._mode is _Value.STREAM:
+                    self.out.append('"' + escape(self._take()))
 
-    def close(self) -> str:
+    def close(self) -> None:
         """The open value is complete."""
         if self._mode is _Value.STREAM:
-            return '"'
-        text, fits = typed(self._take(), self._schema.types(self._key))
-        if not fits:
-            expected = " or ".join(sorted(self._schema.types(self._key)))
-            self.notices.append(Notice("argument_type", f"{self._schema.name}.{self._key} is not {expected}; passed as a string"))
-        return text
+            self.out.append('"')
+        elif self._mode is not _Value.DROP:
+            self._fitted(self._fitting.text(self._take(), self._schema.shape(self._key), f"{self._schema.name}.{self._key}"))
 
-    def end(self) -> str:
+    # -- JSON source (the sink of an ObjectReader) ---------------------------------------------------------------------------------------------
+
+    def member(self, key: str) -> bool:
+        """Begin an argument of a JSON object; True when a string may stream."""
+        return self._place(key) and (is_text(self._types) or self._types == ANY)
+
+    def begin_string(self) -> None:
+        """Its value is a string."""
+        self.out += (self._head, '"')
+
+    def string(self, source: str) -> None:
+        """More of the string, in JSON's own escapes."""
+        self.out.append(source)
+
+    def end_string(self) -> None:
+        """The string is complete."""
+        self.out.append('"')
+
+    def value(self, source: str) -> bool:
+        """A complete value; False when the source is no JSON."""
+        if self._mode is _Value.DROP:
+            return type_of(source) is not None
+        fitted = self._fitting.source(source, self._schema.shape(self._key), f"{self._schema.name}.{self._key}")
+        if fitted is None:
+            return False
+        self.out.append(self._head)
+        self._fitted(fitted)
+        return True
+
+    # ------------------------------------------------------------------------------------------------------------------------------------------
+
+    def end(self) -> None:
         """The call is complete."""
-        return "}" if self.given else "{}"
+        self.out.append("}" if self._count else "{}")
+
+    def _place(self, spelling: str) -> bool:
+        """Find the argument's place; False when it has none."""
+        schema = self._schema
+        key = schema.key(spelling)
+        self._mode = _Value.DROP
+        if key is None and (schema.drops(spelling) or schema.alias is not None):
+            self.given |= {spelling}
+            self._say("argument_dropped", f"{schema.name} has no argument {spelling}; left out")
+            return False
+        if key is None:
+            key = spelling
+            if not schema.is_open:
+                self._say("unknown_argument", f"{schema.name} has no argument {spelling}; passed on")
+        if key in self.given:
+            self._say("argument_repeated", f"{schema.name}.{key} was given twice; the first stays")
+            return False
+        self._mode = _Value.COLLECT
+        self._key, self._types = key, schema.types(key)
+        self._head = f"{',' if self._count else '{'}{quote(key)}:"
+        self._count += 1
+        self.given |= {key}
+        return True
+
+    def _fitted(self, fitted: Fitted) -> None:
+        self.out.append(fitted.text)
+        for misfit in fitted.misfits:
+            self._say("argument_type", misfit)
+
+    def _say(self, code: str, detail: str) -> None:
+        self.notices.append(Notice(code, detail))
 
     def _take(self) -> str:
         text = "".join(self._kept)

@@ -10,43 +10,102 @@ from typing import NamedTuple
 
 import msgspec
 
-from pipeline.machine.fitting import quote, string_of
+from pipeline.machine.heads import Form
+from pipeline.machine.json_source import string_of
 
 _NAMES = ("name", "tool", "tool_name", "toolName")
 _ARGUMENTS = ("arguments", "args", "input", "parameters", "params")
+_READ = frozenset({*_NAMES, "function", "id", "type", "index", "call_id", "tool_call_id"})
 _PAIR = re.compile(r"""\s*(?P<key>[^\s=:,]+)\s*[=:]\s*(?P<value>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^,]*)\s*(?:,|\Z)""")
 
+_QUOTE = re.compile(r'"|\\(?:.|\Z)', re.DOTALL)
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]')
 
 
+class Argument(NamedTuple):
+    """One argument as the model wrote it: its value is JSON source, or raw text, which has no type yet."""
+
+    key: str
+    value: str
+    is_raw: bool = False
+
+
 class Body(NamedTuple):
-    """What a body said. `arguments` is JSON text; None: there were arguments and they could not be read."""
+    """What a body said. `arguments` are in order; None: there were arguments and they could not be read."""
 
     name: str
-    arguments: dict[str, str] | None
+    arguments: list[Argument] | None
     unread: str = ""
+
+
+class WholeBody:
+    """A body on its way to completion, in one of the forms that are read as a whole."""
+
+    def __init__(self, form: Form) -> None:
+        self.chars = 0
+        self._form = form
+        self._pieces: list[str] = []
+        self._in_string = False
+        self._escaped = False
+
+    @property
+    def source(self) -> str:
+        """All that was kept."""
+        return "".join(self._pieces)
+
+    @property
+    def is_in_string(self) -> bool:
+        """Whether the text so far ends inside a JSON string, where a marker is data."""
+        return self._in_string and self._form in (Form.JSON, Form.SEP_JSON)
+
+    def keep(self, text: str) -> None:
+        """The next characters."""
+        self._pieces.append(text)
+        self.chars += len(text)
+        at = 1 if self._escaped and text else 0
+        self._escaped = self._escaped and not text
+        for found in _QUOTE.finditer(text, at):
+            if found.group() == '"':
+                self._in_string = not self._in_string
+            elif found.group() == "\\":
+                self._escaped = True
+
+    def read(self, name: str) -> Body | None:
+        """What the body says, for the tool of that name where the head gave one; None when it cannot be read."""
+        source = self.source
+        if self._form is Form.JSON:
+            return read_json_body(source)
+        if self._form is Form.INLINE:
+            return read_inline(source, name)
+        if self._form is Form.SEP_JSON:
+            return Body(name, read_arguments(source))
+        return Body(name, [], source.strip().removeprefix("```" if self._form is Form.FENCE_END else "").strip())
 
 
 def read_json_body(source: str) -> Body | None:
     """`{"name": …, "arguments": …}` in its spellings; None when the source is no such object."""
     fields = _object(source)
-    if fields is None:
-        return None
+    return None if fields is None else read_json_fields(fields)
+
+
+def read_json_fields(fields: dict[str, str]) -> Body | None:
+    """The same of an object's members by their source text."""
     function = _object(fields["function"]) if "function" in fields else None
     holder = function if function is not None else fields
     name = next((text for word in _NAMES if word in holder and (text := string_of(holder[word])) is not None), None)
     if name is None:
         return None
-    given = next((holder[word] for word in _ARGUMENTS if word in holder), None)
-    return Body(name, {} if given is None else read_arguments(given))
+    word = next((word for word in _ARGUMENTS if word in holder), None)
+    unread = [key for key in [*fields, *holder] if key not in _READ and key != word]
+    return Body(name, [] if word is None else read_arguments(holder[word]), ", ".join(dict.fromkeys(unread)))
 
 
-def read_arguments(source: str) -> dict[str, str] | None:
-    """Arguments as key to JSON source text, from an object or from a string that holds one; {} where the source is empty."""
+def read_arguments(source: str) -> list[Argument] | None:
+    """Arguments with JSON source, from an object or from a string that holds one; none where the source is empty."""
     source = source.rstrip().removesuffix("```")
     text = string_of(source)
     source = source if text is None else text
-    return {} if not source.strip() or source.strip() == "null" else _object(source)
+    return [] if not source.strip() or source.strip() == "null" else _pairs(source)
 
 
 def read_inline(source: str, name: str) -> Body:
@@ -54,30 +113,30 @@ def read_inline(source: str, name: str) -> Body:
     inner = source.strip()
     closing = {"(": ")", "[": "]"}[inner[0]]
     inner = inner[1:-1] if inner.endswith(closing) else inner[1:]
-    arguments: dict[str, str] = {}
-    unread: list[str] = []
+    arguments: list[Argument] = []
     at = 0
     while at < len(inner) and (found := _PAIR.match(inner, at)):
         value = found["value"].strip()
         if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
             value = re.sub(r"\\([\\\"'])", r"\1", value[1:-1])
-        if found["key"] in arguments:
-            unread.append(found.group().strip())
-        arguments.setdefault(found["key"], quote(value))
+        arguments.append(Argument(found["key"], value, is_raw=True))
         at = found.end()
-    return Body(name, arguments, " ".join([*unread, inner[at:].strip()]).strip())
+    return Body(name, arguments, inner[at:].strip())
 
 
 def _object(source: str) -> dict[str, str] | None:
     """The members of an object by their source text; of a key that is given twice, the first."""
+    pairs = _pairs(source)
+    return None if pairs is None else {argument.key: argument.value for argument in reversed(pairs)}
+
+
+def _pairs(source: str) -> list[Argument] | None:
+    """The members of an object in order, each value in its source text; None when the source is no object."""
     try:
         msgspec.json.decode(source, type=dict[str, msgspec.Raw])
-        members: dict[str, str] = {}
-        for key, value in _members(source):
-            members.setdefault(msgspec.json.decode(key, type=str), value)
+        return [Argument(msgspec.json.decode(key, type=str), value) for key, value in _members(source)]
     except (msgspec.MsgspecError, RecursionError, UnicodeError):
         return None
-    return members
 
 
 def _members(source: str) -> Iterator[tuple[str, str]]:

@@ -16,8 +16,8 @@ import re
 from enum import Enum, auto
 from typing import NamedTuple
 
-from pipeline.machine.lookahead import NAME
-from pipeline.machine.markers import Kind, marker_at
+from pipeline.machine.grammar import COMPOSER
+from pipeline.machine.markers import NAME, Kind
 from pipeline.machine.tape import Tape, Verdict
 
 MAX_HEAD_CHARS = 512
@@ -27,13 +27,14 @@ _NATIVE_SO_FAR = re.compile(rf"\s{{0,16}}(?:{NAME}(?:[ \t]{{0,16}}(?:\r?(?:\n\s{
 
 
 class Form(Enum):
-    """How the arguments follow. PROSE: this is no call. CUT: the stream ended inside the head."""
+    """How the arguments follow. FENCE_END: they have been read. PROSE: this is no call. CUT: the stream ended inside the head."""
 
     PAIRS = auto()
     JSON = auto()
     SEP_JSON = auto()
     INLINE = auto()
     NAME = auto()
+    FENCE_END = auto()
     PROSE = auto()
     CUT = auto()
 
@@ -62,7 +63,7 @@ def read_head(tape: Tape) -> Head | None:
         return _undecided(tape, name)
     if text[stop] in "([":
         return Head(Form.INLINE, name, stop)
-    marker = marker_at(text, stop)
+    marker = COMPOSER.at(text, stop)
     if marker is None:
         return Head(Form.PROSE, name, stop)
     if marker.kind is Kind.PARTIAL:

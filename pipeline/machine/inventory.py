@@ -1,15 +1,18 @@
 """The tools that the client offered, and what to do with calls that do not fit them.
 
-Names are resolved by tables: exact, else folded (case and punctuation away) where that is unambiguous. Every choice that is not forced is an explicit
-policy of the operator, and each time one is applied a Notice says so.
+A name means a tool: exactly, else folded (case and punctuation away) where only one tool folds so, else as another client's name for what exactly one
+of the offered tools does (`aliases`). Which tool that is never depends on their order. Every choice that is not forced is an explicit policy of the
+operator, and each time one is applied a Notice says so.
 """
 
 from collections.abc import Sequence
 from enum import StrEnum
+from functools import cached_property
 
 import msgspec
 
-from pipeline.machine.schema import ToolSchema, fold, folded
+from pipeline.machine.aliases import concept_of, fold, folded
+from pipeline.machine.schema import ToolSchema
 from pipeline.request import Tool
 
 
@@ -45,15 +48,41 @@ class Inventory:
         self._tools = {tool.name: tool for tool in tools}
         self._folded = folded(self._tools)
         self._schemas: dict[str, ToolSchema] = {}
+        self._by_concept: dict[str, str | None] = {}
 
     def __len__(self) -> int:
         return len(self._tools)
 
     def find(self, spelling: str) -> ToolSchema | None:
-        """The tool that a name in a call means, None when no tool or more than one could be meant."""
+        """The tool that a name in a call means, None when no tool or more than one could be meant.
+
+        >>> inventory = Inventory([Tool("write", parameters={"properties": {"filePath": {}, "content": {}}})])
+        >>> found = inventory.find("write_to_file")
+        >>> found and (found.name, found.alias, found.key("path"))
+        ('write', 'write_to_file', 'filePath')
+        """
         name = spelling if spelling in self._tools else self._folded.get(fold(spelling))
-        if name is None:
-            return None
+        if name is not None:
+            return self._schema(name)
+        name = self._aliased(spelling)
+        return None if name is None else self._schema(name).called(spelling)
+
+    def _schema(self, name: str) -> ToolSchema:
         if name not in self._schemas:
             self._schemas[name] = ToolSchema(self._tools[name])
         return self._schemas[name]
+
+    def _aliased(self, spelling: str) -> str | None:
+        """The one offered tool that does what another client calls so."""
+        concept = None if not self._tools or fold(spelling) in self._folds else concept_of(spelling)
+        if concept is None:
+            return None
+        if concept.name not in self._by_concept:
+            found = [name for name in self._tools if concept_of(name) is concept and self._schema(name).stands_for(concept)]
+            self._by_concept[concept.name] = found[0] if len(found) == 1 else None
+        return self._by_concept[concept.name]
+
+    @cached_property
+    def _folds(self) -> frozenset[str]:
+        """The folded names of all tools: a name that folds to several of them is unknown, whatever the tables say."""
+        return frozenset(map(fold, self._tools))

@@ -7,11 +7,10 @@ white-space characters and one marker, or one name. This is what keeps a file th
 import re
 
 from pipeline.machine.inventory import Inventory
-from pipeline.machine.markers import Kind, Marker
+from pipeline.machine.markers import NAME, Kind, Marker
 from pipeline.machine.schema import ToolSchema
 from pipeline.machine.tape import Tape, Verdict
 
-NAME = r"[^\s<>|｜(){}\[\]\"'`,;]{1,128}"
 _NAME = re.compile(NAME)
 
 
@@ -61,3 +60,16 @@ def begins_argument(tape: Tape, marker: Marker, schema: ToolSchema, given: froze
     if found:
         return found if schema.accepts_key(found["key"], found["separator"], given) else Verdict.NO
     return tape.undecided() if reaches_end and schema.starts_key(ahead, given) else Verdict.NO
+
+
+def value_end(tape: Tape, stop: int, *, spaced: bool, at_end: bool) -> int:
+    """Where a value ends if it ends at `stop`: one newline before it is stripped, or one white-space character where a space parted key and value.
+
+    `at_end`: nothing stands behind `stop` yet, so that a carriage return may be half of a line end.
+    """
+    text, at = tape.text, tape.at
+    if spaced:
+        return stop - 1 if stop > at and text[stop - 1].isspace() else stop
+    if text.endswith("\r\n", at, stop):
+        return stop - 2
+    return stop - 1 if text.endswith("\n", at, stop) or (at_end and text.endswith("\r", at, stop)) else stop

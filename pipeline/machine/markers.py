@@ -1,4 +1,4 @@
-"""The marker grammar: how Composer spells tool calls and control tokens, and how far a piece of text could still become one.
+"""The marker grammar: how tool calls and control tokens are spelled, and how far a piece of text could still become one.
 
 ::
 
@@ -7,9 +7,8 @@
                  U is '_' or '▁' (U+2581); letters in any case
     think end := '</think>' in any case
 
-The grammar is the table `SPELLINGS`; one regular expression is generated from it that finds, in one C scan, the first complete marker or the tail
-that is a proper prefix of one. So text is held back exactly while it can still become a marker, and never longer than `LONGEST` characters. What a
-marker *means* where it stands is not decided here.
+That is Composer's own, the table `SPELLINGS`, and it is always read; `grammar` finds them in text, beside the openings of the other dialects that an
+upstream has switched on.
 """
 
 import re
@@ -21,7 +20,7 @@ MAX_SPACE = 16
 
 
 class Kind(StrEnum):
-    """What a marker is. `PARTIAL` is a tail that may still become one."""
+    """What a marker is. `DIALECT` begins a call of another dialect; `PARTIAL` is a tail that may still become one."""
 
     CALLS_BEGIN = "calls_begin"
     CALLS_END = "calls_end"
@@ -31,11 +30,15 @@ class Kind(StrEnum):
     FINAL = "final"
     FINAL_END = "final_end"
     THINK_END = "think_end"
+    DIALECT = "dialect"
     PARTIAL = "partial"
 
 
 TOKENS = frozenset({Kind.FINAL, Kind.THINK_END})
 """The tokens behind which the visible answer begins."""
+
+TOOL_MARKERS = frozenset({Kind.CALLS_BEGIN, Kind.CALLS_END, Kind.CALL_BEGIN, Kind.CALL_END, Kind.SEP})
+"""The markers of tool calls."""
 
 # kind -> the word between the bars; None: the literal </think>
 SPELLINGS: dict[Kind, str | None] = {
@@ -49,23 +52,29 @@ SPELLINGS: dict[Kind, str | None] = {
     Kind.THINK_END: None,
 }
 
-_SPACE = rf"\s{{0,{MAX_SPACE}}}"
+SPACE = rf"\s{{0,{MAX_SPACE}}}"
+"""The white space inside a marker, as a pattern."""
+
+NAME = r"[^\s<>|｜(){}\[\]\"'`,;]{1,128}"
+"""The name of a tool, as a pattern."""
+
 _BAR = "[|｜]"
 
 
 class Marker(NamedTuple):
-    """A marker found in a text: `text[start:stop]`."""
+    """A marker found in a text: `text[start:stop]`; `dialect` is the name of the dialect whose call it begins."""
 
     kind: Kind
     start: int
     stop: int
+    dialect: str = ""
 
 
-def _elements(word: str | None) -> list[str]:
+def spelling(word: str | None) -> list[str]:
     """One regular expression for each element of a spelling behind its '<', in order."""
     if word is None:
-        return [_letter(character) for character in "/think>"]
-    return [_SPACE, _BAR, _SPACE, *(_letter(character) for character in word), _SPACE, _BAR, _SPACE, ">"]
+        return ["/", *(_letter(character) for character in "think>")]
+    return [SPACE, _BAR, SPACE, *(_letter(character) for character in word), SPACE, _BAR, SPACE, ">"]
 
 
 def _letter(character: str) -> str:
@@ -75,38 +84,5 @@ def _letter(character: str) -> str:
     return f"[{character}{character.upper()}]" if character.isalpha() else re.escape(character)
 
 
-def _proper_prefix(elements: list[str]) -> str:
-    """A pattern for the longest proper prefix of the sequence, the empty one included."""
-    pattern = ""
-    for element in reversed(elements[:-1]):
-        pattern = f"(?:{element}{pattern})?"
-    return pattern
-
-
-# the common '<' stands in front of everything, so that the engine skips to it instead of trying each alternative at each character,
-# and the look-ahead drops the '<' of ordinary code and markup at its next character
-_COMPLETE = "|".join(f"(?P<{kind}>{''.join(_elements(word))})" for kind, word in SPELLINGS.items())
-_TAIL = rf"(?P<{Kind.PARTIAL}>(?:{'|'.join(_proper_prefix(_elements(word)) for word in SPELLINGS.values())})\Z)"
-_SCAN = re.compile(rf"<(?=[\s|｜/]|\Z)(?:{_COMPLETE}|{_TAIL})")
-_KINDS: dict[str | None, Kind] = {str(kind): kind for kind in Kind}
-
 LONGEST = 1 + 4 * MAX_SPACE + 2 + max(len(word or "") for word in SPELLINGS.values()) + 1
-"""Characters of the longest marker, white space included: the most that prose is ever held back."""
-
-
-def find_marker(text: str, start: int = 0) -> Marker | None:
-    """The first marker at or behind `start`, or the tail that may become one (`PARTIAL`, which always reaches the end of the text).
-
-    >>> find_marker("a <| Tool▁Sep ｜> b")
-    Marker(kind=<Kind.SEP: 'sep'>, start=2, stop=16)
-    >>> find_marker("a < b"), find_marker("a <|tool_c")
-    (None, Marker(kind=<Kind.PARTIAL: 'partial'>, start=2, stop=10))
-    """
-    found = _SCAN.search(text, start)
-    return Marker(_KINDS[found.lastgroup], found.start(), found.end()) if found else None
-
-
-def marker_at(text: str, position: int) -> Marker | None:
-    """The marker, or the tail that may become one, that begins exactly at `position`."""
-    found = _SCAN.match(text, position)
-    return Marker(_KINDS[found.lastgroup], position, found.end()) if found else None
+"""Characters of Composer's longest marker, white space included: the most that prose is ever held back without other dialects."""

@@ -1,13 +1,18 @@
 """What a tool's JSON Schema says of its arguments: which names it knows, how a key may stand in a call, and which JSON types each may have.
 
-Only the questions that a call raises are answered; `json_types` walks the schema.
+Only the questions that a call raises are answered; `json_types` walks the schema, and `aliases` knows what other clients call the same argument. A
+key means a property: exactly, else folded where only one property folds so, else as another spelling of the role that exactly one property has, if
+that property takes values of the role's type.
 """
 
+import copy
 import re
 from functools import cached_property
 
+from pipeline.machine.aliases import Concept, concept_of, fold, folded, roles_of
 from pipeline.machine.json_types import ANY, SchemaWalk
-from pipeline.request import Json, Tool
+from pipeline.machine.shapes import FREE, Shape, Shapes
+from pipeline.request import Tool
 
 MAX_KEY_CHARS = 128
 
@@ -16,23 +21,16 @@ _SEPARATORS = ("\r\n", "\n", ": ", " ", "=")
 _IDENTIFIER = re.compile(r"[A-Za-z_][\w.-]*\Z")
 
 
-def fold(name: str) -> str:
-    """A name without case and punctuation, for comparing names that models spell their own way.
-
-    >>> fold("File_Path") == fold("filePath")
-    True
-    """
-    return "".join(character for character in name.casefold() if character.isalnum())
-
-
 class ToolSchema:
-    """One tool's arguments."""
+    """One tool's arguments. `alias` is the name that the model called it by, where that name is another client's; None for its own."""
 
     def __init__(self, tool: Tool) -> None:
         self.name = tool.name
+        self.alias: str | None = None
         self._root = tool.parameters
         self._properties = SchemaWalk(tool.parameters).properties(tool.parameters)
         self._types: dict[str, frozenset[str]] = {}
+        self._shapes = Shapes(tool.parameters)
         self._folded = folded(self._properties)
 
     @property
@@ -40,11 +38,33 @@ class ToolSchema:
         """True when the schema names no property at all."""
         return not self._properties
 
+    def called(self, alias: str) -> "ToolSchema":
+        """The same tool, called by a name of another client."""
+        called = copy.copy(self)
+        called.alias = alias
+        return called
+
+    def stands_for(self, concept: Concept) -> bool:
+        """Whether the tool has a fitting property for all that the concept is about."""
+        return all(self._by_role.get(role) is not None for role, meaning in concept.roles.items() if meaning.required)
+
     def key(self, spelling: str) -> str | None:
-        """The property that a spelling means: exact, else folded where only one property folds so."""
-        if spelling in self._properties:
-            return spelling
-        return self._folded.get(fold(spelling))
+        """The property that a spelling means, None when it means none or more than one."""
+        if spelling in self._properties or self.is_open:
+            return spelling if spelling in self._properties else None
+        name = fold(spelling)
+        return self._folded[name] if name in self._folded else self._by_role.get(self._roles.get(name, ""))
+
+    def drops(self, spelling: str) -> bool:
+        """Whether a table says that an argument of this spelling may be left out, since the tool has no property for it."""
+        if self.is_open or self.key(spelling) is not None or self._concept is None:
+            return False
+        role = self._roles.get(fold(spelling))
+        return role is not None and self._concept.roles[role].drop and role not in self._by_role
+
+    def shape(self, key: str) -> Shape:
+        """What the schema asks of a property's value, and of what is in it; `FREE` for one without a schema."""
+        return self._shapes.of(self._properties[key]) if key in self._properties else FREE
 
     def types(self, key: str) -> frozenset[str]:
         """The JSON types that a property allows; `ANY` for one without a schema."""
@@ -71,16 +91,18 @@ class ToolSchema:
         whole = spelling.removesuffix("\r").removesuffix(":")
         if self.is_open:
             return not whole or (_IDENTIFIER.match(whole) is not None and len(whole) <= MAX_KEY_CHARS and whole not in given)
-        if whole != spelling:
-            key = self.key(whole)
-            if key is not None and key not in given:
-                return True
+        if whole != spelling and self._is_new(whole, given):
+            return True
         if self.starts_odd_key(rest, given):
             return True
         start = fold(spelling)
         candidates = [key for key in self._properties if key not in given]
-        return any(key.startswith(spelling) for key in candidates) or (
-            (bool(start) or not spelling) and not re.search(r"[\s<>=:]", spelling) and any(fold(key).startswith(start) for key in candidates)
+        if any(key.startswith(spelling) for key in candidates):
+            return True
+        if (spelling and not start) or re.search(r"[\s<>=:]", spelling):
+            return False
+        return any(fold(key).startswith(start) for key in candidates) or any(
+            name.startswith(start) and self._is_new(name, given) for name in self._roles
         )
 
     def starts_odd_key(self, rest: str, given: frozenset[str]) -> bool:
@@ -97,17 +119,36 @@ class ToolSchema:
         """Whether a key and its separator behind a `tool_sep` inside a value begin the next argument."""
         if self.is_open:
             return separator.endswith("\n") and _IDENTIFIER.match(spelling) is not None and spelling not in given
+        # a spelling that begins with punctuation is a key only as it stands: what may become one is not held back for the sake of a fold
+        return (spelling[:1].isalnum() or spelling in self._properties) and self._is_new(spelling, given)
+
+    def _is_new(self, spelling: str, given: frozenset[str]) -> bool:
+        """Whether a spelling means an argument, or one that is left out, which is not among the given ones."""
         key = self.key(spelling)
-        return key is not None and key not in given
+        if key is None:
+            return self.drops(spelling) and fold(spelling) not in {fold(name) for name in given}
+        return key not in given
 
+    # -- what other clients call the same ------------------------------------------------------------------------------------------------------
 
-def folded(names: dict[str, Json]) -> dict[str, str]:
-    """Folded name to name, without those that fold together."""
-    found: dict[str, str] = {}
-    ambiguous: set[str] = set()
-    for name in names:
-        key = fold(name)
-        if key in found:
-            ambiguous.add(key)
-        found[key] = name
-    return {key: name for key, name in found.items() if key not in ambiguous}
+    @cached_property
+    def _concept(self) -> Concept | None:
+        return concept_of(self.name)
+
+    @cached_property
+    def _roles(self) -> dict[str, str]:
+        """Folded key of any client to its role."""
+        return roles_of(self._concept.name) if self._concept is not None else {}
+
+    @cached_property
+    def _by_role(self) -> dict[str, str | None]:
+        """Role to the property that has it; None where several have, or where it does not take the role's type."""
+        found: dict[str, str | None] = {}
+        if self._concept is None:
+            return found
+        for key in self._properties:
+            role = self._roles.get(fold(key))
+            if role is not None:
+                fits = role not in found and self._concept.roles[role].type in self.types(key)
+                found[role] = key if fits else None
+        return found

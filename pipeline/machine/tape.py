@@ -7,7 +7,8 @@ next piece. `ended` is None while more may come, True after the proper end of th
 import re
 from enum import Enum, auto
 
-from pipeline.machine.markers import MAX_SPACE, Kind, Marker, marker_at
+from pipeline.machine.grammar import COMPOSER
+from pipeline.machine.markers import MAX_SPACE, Kind, Marker
 
 _SPACE = re.compile(rf"\s{{0,{MAX_SPACE}}}")
 
@@ -41,6 +42,10 @@ class Tape:
         self.at = stop
         return taken
 
+    def find(self) -> Marker | None:
+        """The first of Composer's markers in what is not yet consumed, or the tail that may become one."""
+        return COMPOSER.find(self.text, self.at)
+
     def skip_space(self, at: int) -> int:
         """The position behind at most 16 white-space characters at `at`."""
         found = _SPACE.match(self.text, at)
@@ -58,7 +63,7 @@ class Tape:
         at = self.skip_space(at)
         if at == len(self.text):
             return Verdict.YES if self.ended else self.undecided()
-        marker = marker_at(self.text, at)
+        marker = COMPOSER.at(self.text, at)
         if marker is None:
             return Verdict.NO
         return self.undecided() if marker.kind is Kind.PARTIAL else marker

@@ -4,6 +4,9 @@ Composer sends the visible text and the thinking in fields of their own, and eac
 answer may arrive inside the thinking field, behind `</think>` or `<｜final｜>`: text before the token is thinking, text behind it, in this and later
 pieces, is the answer. In the text field such a token counts only before the first visible character. White space and a second token right behind a
 token are swallowed with it, and so is the closing `<｜/final｜>` of an opening one. Anywhere else they are text: people write about them.
+
+With a hidden prefix of n characters, up to n leading characters of the text field are held, because some models think aloud there and only then say
+`<｜final｜>`: what was held is dropped, with a Notice, when that token comes, and passed on as soon as it cannot.
 """
 
 import re
@@ -11,7 +14,10 @@ from enum import Enum, auto
 
 from pipeline.events import TextDelta, ThinkingDelta
 from pipeline.machine.calls import Calls
-from pipeline.machine.markers import MAX_SPACE, TOKENS, Kind, Marker, find_marker, marker_at
+from pipeline.machine.dialect_calls import DialectCall
+from pipeline.machine.grammar import COMPOSER, Grammar
+from pipeline.machine.hidden_prefix import HiddenPrefix
+from pipeline.machine.markers import MAX_SPACE, TOKENS, TOOL_MARKERS, Kind, Marker
 from pipeline.machine.tape import Tape
 from pipeline.machine.toolcalls import CallMachine
 
@@ -25,15 +31,23 @@ class State(Enum):
     BEHIND_TOKEN = auto()
     BLOCK = auto()
     CALL = auto()
+    DIALECT_CALL = auto()
     BEHIND_BLOCK = auto()
 
 
 # state -> what may come there -> next state
 TRANSITIONS: dict[State, dict[str, State]] = {
-    State.PROSE: {"text": State.PROSE, "token": State.BEHIND_TOKEN, "calls begin": State.BLOCK, "call begin": State.CALL},
+    State.PROSE: {
+        "text": State.PROSE,
+        "token": State.BEHIND_TOKEN,
+        "calls begin": State.BLOCK,
+        "call begin": State.CALL,
+        "call of a dialect": State.DIALECT_CALL,
+    },
     State.BEHIND_TOKEN: {"second token": State.BEHIND_TOKEN, "other": State.PROSE},
     State.BLOCK: {"call begin": State.CALL, "calls end": State.BEHIND_BLOCK, "other": State.PROSE},
     State.CALL: {"end in block": State.BLOCK, "end": State.PROSE},
+    State.DIALECT_CALL: {"end": State.BEHIND_BLOCK, "no call": State.PROSE},
     State.BEHIND_BLOCK: {"other": State.PROSE},
 }
 
@@ -45,18 +59,22 @@ class FieldMachine:
     `has_spoken` is True once a visible character of the answer has left.
     """
 
-    def __init__(self, calls: Calls, *, thinking: bool = False) -> None:
+    def __init__(self, calls: Calls, grammar: Grammar = COMPOSER, *, thinking: bool = False, hidden_prefix_chars: int = 0) -> None:
         self.state = State.PROSE
         self.is_plain = thinking
         self.has_spoken = False
         self._calls = calls
         self._tape = Tape()
+        self._grammar = grammar
         self._is_thinking_field = thinking
         self._thinking = thinking
         self._awaits_token = True
         self._final_is_open = False
         self._tokens = 0
-        self._call: CallMachine | None = None
+        self._hidden = HiddenPrefix(hidden_prefix_chars)
+        self._said_stray = False
+        self._is_running = False
+        self._call: CallMachine | DialectCall | None = None
         self._opened = ""
         self._block_calls = 0
         self._block_is_text = False
@@ -65,13 +83,9 @@ class FieldMachine:
             State.BEHIND_TOKEN: self._behind_token,
             State.BLOCK: self._block,
             State.CALL: self._read_call,
+            State.DIALECT_CALL: self._read_dialect_call,
             State.BEHIND_BLOCK: self._behind_block,
         }
-
-    @property
-    def has_open_call(self) -> bool:
-        """Whether a call of this field has left its start and not its end."""
-        return self._call is not None and self._call.is_open
 
     def streams(self, piece: str) -> bool:
         """Pass a piece on that is plainly a part of the open call's string; False when it has to be read."""
@@ -83,10 +97,11 @@ class FieldMachine:
             return
         self._tape.feed(piece)
         self._run()
-        nothing_held = self._tape.at == len(self._tape.text)
-        self.is_plain = (
-            nothing_held and self.state is State.PROSE and self._thinking == self._is_thinking_field and (self._thinking or not self._awaits_token)
-        )
+
+    def resume(self) -> None:
+        """Go on with a piece in the middle of which a call of the other field made this one wait."""
+        if not self._is_running and self._tape.at < len(self._tape.text):
+            self._run()
 
     def end(self, *, proper: bool) -> None:
         """The stream ended: at a proper end what was undecided is decided, at a cut it stays undone."""
@@ -102,16 +117,23 @@ class FieldMachine:
         rest = self._tape.take(len(self._tape.text))
         if rest:
             self._emit(rest)
+        self._release()
 
     def _run(self) -> None:
-        while not self._calls.failed and self._steps[self.state]():
+        calls = self._calls
+        self._is_running = True
+        while not calls.failed and (calls.holder is None or calls.holder is self) and self._steps[self.state]():
             pass
+        self._is_running = False
+        nothing_held = self._tape.at == len(self._tape.text)
+        passes = self._thinking or not (self._awaits_token or self._hidden.holds)
+        self.is_plain = nothing_held and passes and self.state is State.PROSE and self._thinking == self._is_thinking_field
 
     # -- prose -----------------------------------------------------------------------------------------------------------------------------
 
     def _prose(self) -> bool:
         tape = self._tape
-        marker = find_marker(tape.text, tape.at)
+        marker = self._grammar.find(tape.text, tape.at)
         stop = marker.start if marker else len(tape.text)
         if stop > tape.at:
             self._emit(tape.take(stop))
@@ -121,16 +143,23 @@ class FieldMachine:
             self._enter_block(tape.take(marker.stop))
         elif marker.kind is Kind.CALL_BEGIN:
             self._begin_call(marker, "", in_block=False)
-        elif marker.kind in TOKENS and self._awaits_token:
+        elif marker.kind is Kind.DIALECT:
+            self._begin_dialect_call(marker)
+        elif marker.kind in TOKENS and (self._awaits_token or (self._hidden.holds and marker.kind is Kind.FINAL)):
             self._answer_begins(marker)
         elif marker.kind is Kind.FINAL_END and self._final_is_open:
             self._final_is_open = False
             tape.at = marker.stop
         else:
+            if marker.kind in TOOL_MARKERS and not self._said_stray:
+                self._said_stray = True
+                self._calls.notice("marker_kept", "a tool marker stood where it means nothing and was kept as text")
             self._emit(tape.take(marker.stop))
         return True
 
     def _answer_begins(self, marker: Marker) -> None:
+        if dropped := self._hidden.drop():
+            self._calls.notice("hidden_prefix_dropped", f"{dropped} characters before the answer's token were dropped")
         self._thinking = self._awaits_token = False
         self._final_is_open = marker.kind is Kind.FINAL
         self._tokens = 1
@@ -140,7 +169,7 @@ class FieldMachine:
     def _behind_token(self) -> bool:
         if not self._skip_to_visible():
             return False
-        marker = marker_at(self._tape.text, self._tape.at)
+        marker = COMPOSER.at(self._tape.text, self._tape.at)
         if marker is not None and marker.kind is Kind.PARTIAL and self._tape.ended is None:
             return False
         if marker is not None and marker.kind in TOKENS and self._tokens == 1:
@@ -155,6 +184,7 @@ class FieldMachine:
     # -- blocks of calls -------------------------------------------------------------------------------------------------------------------
 
     def _enter_block(self, opened: str) -> None:
+        self._release()
         self._opened, self._block_calls, self._block_is_text = opened, 0, False
         self._to("calls begin")
 
@@ -169,7 +199,7 @@ class FieldMachine:
             if self._block_calls:
                 tape.at = len(tape.text)
             return False
-        marker = marker_at(tape.text, found.start())
+        marker = COMPOSER.at(tape.text, found.start())
         if marker is not None and marker.kind is Kind.PARTIAL and tape.ended is None:
             return False
         if marker is not None and marker.kind is Kind.CALL_BEGIN:
@@ -201,6 +231,7 @@ class FieldMachine:
         return True
 
     def _begin_call(self, marker: Marker, opened: str, *, in_block: bool) -> None:
+        self._release()
         source = opened + self._tape.take(marker.stop)
         if self._thinking:
             self._calls.notice("call_in_thinking", "a tool call stood in the thinking, before the answer began")
@@ -208,27 +239,65 @@ class FieldMachine:
         self._call = CallMachine(self._calls, self._tape, source, self._emit, in_block=in_block)
         self._to("call begin")
 
-    def _read_call(self) -> bool:
+    def _begin_dialect_call(self, marker: Marker) -> None:
+        self._release()
+        if self._thinking:
+            self._calls.notice("call_in_thinking", "a tool call stood in the thinking, before the answer began")
+        dialect = self._grammar.dialects[marker.dialect]
+        self._call = DialectCall(self._calls, self._tape, self._tape.take(marker.stop), self._emit, dialect)
+        self._to("call of a dialect")
+
+    def _read_dialect_call(self) -> bool:
+        call = self._read()
+        if call is None:
+            return False
+        self._to("no call" if call.was_text else "end")
+        self._calls.release()
+        return True
+
+    def _read(self) -> CallMachine | DialectCall | None:
+        """Read the call; the call itself once it is over."""
         call = self._call
         if call is None or not call.read():
+            if call is not None and call.is_open:
+                self._calls.holder = self
+            return None
+        self._call = None
+        return call
+
+    def _read_call(self) -> bool:
+        call = self._read()
+        if call is None:
             return False
         if call.in_block:
             self._block_is_text = self._block_is_text or (call.was_text and not self._block_calls)
             self._block_calls += 1
-        self._call = None
         self._to("end in block" if call.in_block and not call.was_prose else "end")
+        self._calls.release()
         return True
 
     # -- the way out -----------------------------------------------------------------------------------------------------------------------
 
     def _emit(self, text: str) -> None:
+        if not text:
+            return
         if self._thinking:
             self._calls.events.append(ThinkingDelta(text))
             return
-        if not self.has_spoken and _VISIBLE.search(text):
-            self.has_spoken = True
-            self._awaits_token = False
+        visible = not self.has_spoken and _VISIBLE.search(text) is not None
+        self._awaits_token = self._awaits_token and not visible
+        if self._hidden.holds:
+            text = self._hidden.hold(text)
+            if not text:
+                return
+            visible = _VISIBLE.search(text) is not None
+        self.has_spoken = self.has_spoken or visible
         self._calls.events.append(TextDelta(text))
+
+    def _release(self) -> None:
+        """What was held as a possible prefix leaves."""
+        if text := self._hidden.release():
+            self._emit(text)
 
     def _skip_to_visible(self) -> bool:
         """Drop white space; False when nothing else is there yet."""

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Sequence
 from itertools import count, product
 
 import pytest
@@ -25,15 +26,16 @@ from pipeline.events import (
 from pipeline.machine.answer import AnswerMachine
 from pipeline.machine.inventory import Malformed, ToolPolicy, Unknown
 from pipeline.request import Tool
-from tests.machine.test_cases import GLOB, GLOB_CALL, TOOLS, B, E, S, b, e, lines, settled, tool
-from tests.machine.test_properties import ANYTHING
+from tests.machine.marker_fragments import ANYTHING
+from tests.machine.notation import GLOB, GLOB_CALL, TOOLS, B, E, S, b, e, tool
+from tests.machine.transcript import lines, settled
 from tests.support.splits import cut, splits
 
 NOPE = f"{B}{b}\nNope\n{S}x\n1\n{e}{E}"
 BAD_JSON = f'{B}{b}{{"name":"Read","arguments":["x"]}}{e}{E}'
 
 
-def run(events: list[UpstreamEvent], *, tools: list[Tool] = TOOLS, parallel: bool = True, **policy) -> list[Event]:
+def run(events: list[UpstreamEvent], *, tools: Sequence[Tool] = TOOLS, parallel: bool = True, **policy) -> list[Event]:
     numbers = count()
     machine = AnswerMachine(new_id=lambda: f"call_{next(numbers)}", tools=tools, policy=ToolPolicy(**policy), parallel=parallel)
     return [event for given in [*events, Finish()] for event in machine.feed([given])]
@@ -81,7 +83,7 @@ def test_a_second_call_when_only_one_may_be():
         ([("i", "Read", "")], {}, ["call Read {}", "finish tool_calls"]),
         ([("i", "Nope", "{}")], {}, ["notice unknown_tool", "finish stop"]),
         ([("i", "Nope", "{}")], {"unknown": Unknown.PASS}, ["notice unknown_tool", "call Nope {}", "finish tool_calls"]),
-        ([("i", "Nope", "{}")], {"unknown": Unknown.ERROR}, ["notice unknown_tool", "failed unknown_tool"]),
+        ([("i", "Nope", "{}")], {"unknown": Unknown.ERROR}, ["failed unknown_tool"]),
         ([("i", "Read", "[1")], {}, ["notice malformed_call", "finish stop"]),
         ([("i", "Read", "[1")], {"malformed": Malformed.ERROR}, ["failed malformed_tool_call"]),
         ([("i", "Read", "{}"), ("j", "Read", "{}")], {"parallel": False}, ["call Read {}", "notice parallel_call_dropped", "finish tool_calls"]),
@@ -102,7 +104,7 @@ def test_what_another_field_says_waits_for_the_open_call():
         NativeToolCall("i", "Read", "{}"),
         TextDelta(f"cd\n{e}end"),
     ]
-    assert lines(run(events)) == ['call Write {"content":"abcd"}', "text end", "think hm", "call Read {}", "finish tool_calls"]
+    assert lines(run(events)) == ['call Write {"content":"abcd"}', "think hm", "call Read {}", "text end", "finish tool_calls"]
 
 
 def test_a_cut_call_lets_the_other_field_speak():
@@ -158,7 +160,7 @@ def test_bodies_keep_what_was_written(body, expected):
 
 
 def test_a_repeated_inline_argument_is_named():
-    assert "notice malformed_call" in said(f"{b}Read(path=a, path=b){e}")
+    assert "notice argument_repeated" in said(f"{b}Read(path=a, path=b){e}")
 
 
 @pytest.mark.parametrize("root", [{"$ref": "#/$defs/A"}, {"allOf": [{"$ref": "#/$defs/A"}]}, {"anyOf": [{"$ref": "#/$defs/A"}]}])

@@ -34,6 +34,9 @@ class ScriptedUpstream:
     def find_model(self, model_id: str) -> Model | None:
         return Model(model_id, model_id, "cursor") if model_id != "no-such-model" else None
 
+    async def prepared(self, request: Request) -> Request:
+        return request
+
     def write(self, request: Request) -> Outgoing:
         return Outgoing(request, b"", "".join(message.text for message in request.messages), request.ignored)
 

@@ -1,0 +1,127 @@
+"""What leaves of one call, whichever way it was written: nothing before its tool is known and allowed, then its start, its arguments, its end.
+
+The policies for a tool that was not offered and for a call too many are applied here, once for all forms of calls, and each time a Notice says so.
+"""
+
+from collections.abc import Iterable
+from enum import Enum, auto
+
+from pipeline.errors import ProtocolViolation, UpstreamError
+from pipeline.events import ToolCallDelta, ToolCallEnd
+from pipeline.machine.arguments import ArgumentWriter
+from pipeline.machine.bodies import Argument
+from pipeline.machine.calls import Calls
+from pipeline.machine.inventory import Unknown
+from pipeline.machine.schema import ToolSchema
+from pipeline.request import Tool
+
+
+class Admission(Enum):
+    """Whether a call may leave as one."""
+
+    CALL = auto()
+    TEXT = auto()
+    FAILED = auto()
+
+
+class CallWriter:
+    """One call on its way out. `schema` is its tool once that is known; `arguments` is there once the call is open."""
+
+    def __init__(self, calls: Calls) -> None:
+        self.schema: ToolSchema | None = None
+        self.arguments: ArgumentWriter | None = None
+        self.index: int | None = None
+        self._calls = calls
+
+    @property
+    def name(self) -> str:
+        """The tool's name, or words for one that is not known."""
+        return self.schema.name if self.schema else "a tool"
+
+    @property
+    def is_dropped(self) -> bool:
+        """Whether the call is read and does not leave."""
+        return self.arguments is not None and self.index is None
+
+    def admit(self, name: str, otherwise: str = "passed as text") -> Admission:
+        """Find the tool; else apply the policy and say so. `otherwise` says what becomes of a call that does not leave."""
+        calls = self._calls
+        self.schema = calls.inventory.find(name)
+        if self.schema is not None:
+            return Admission.CALL
+        choice, code, why = (
+            (calls.policy.unknown, "unknown_tool", f"{name} is not one of the offered tools")
+            if len(calls.inventory)
+            else (calls.policy.without_tools, "call_without_tools", f"{name} was called although no tools were offered")
+        )
+        if choice is Unknown.PASS:
+            calls.notice(code, f"{why}; passed as a call")
+            self.schema = ToolSchema(Tool(name))
+            return Admission.CALL
+        if choice is Unknown.ERROR:
+            calls.fail(UpstreamError(f"The model called a tool that it should not: {why}.", code=code))
+            return Admission.FAILED
+        calls.notice(code, f"{why}; {otherwise}")
+        return Admission.TEXT
+
+    def open(self, call_id: str | None = None) -> None:
+        """The call's start leaves, unless it is one call too many."""
+        if self.arguments is not None or self.schema is None:
+            return
+        calls = self._calls
+        self.arguments = ArgumentWriter(self.schema)
+        if not calls.parallel and calls.count:
+            calls.notice("parallel_call_dropped", f"a second call, of {self.schema.name}, was dropped: parallel_tool_calls is false")
+            return
+        if self.schema.alias is not None:
+            calls.notice("tool_renamed", f"{self.schema.alias} was read as {self.schema.name}")
+        self.index = calls.start(self.schema.name, call_id)
+
+    def flush(self) -> None:
+        """One delta for all that one piece gave."""
+        if self.arguments is not None and self.arguments.out:
+            text = "".join(self.arguments.out)
+            self.arguments.out.clear()
+            if text and self.index is not None:
+                self._calls.events.append(ToolCallDelta(self.index, text))
+
+    def put(self, arguments: Iterable[Argument]) -> None:
+        """Whole arguments."""
+        writer = self.arguments
+        if writer is None:
+            return
+        for argument in arguments:
+            if argument.is_raw:
+                writer.open(argument.key)
+                writer.write(argument.value)
+                writer.close()
+            else:
+                writer.member(argument.key)
+                writer.value(argument.value)
+
+    def end(self) -> None:
+        """The call is complete."""
+        if self.arguments is None:
+            return
+        self.arguments.end()
+        self.flush()
+        if self.index is not None:
+            self._calls.events.append(ToolCallEnd(self.index))
+            self._calls.events.extend(self.arguments.notices)
+
+    def fail_malformed(self) -> None:
+        """The call cannot be read, and too much of it has left to take it back."""
+        self.flush()
+        self._calls.fail(UpstreamError("The model wrote a tool call whose arguments cannot be read.", code="malformed_tool_call"))
+
+    def fails_if_over(self, kept_chars: int) -> bool:
+        """End the answer if more is kept of the call than may be."""
+        if kept_chars <= self._calls.policy.max_argument_bytes:
+            return False
+        self.fail_too_large()
+        return True
+
+    def fail_too_large(self) -> None:
+        """More would have to be kept of the call than may be."""
+        self.flush()
+        self._calls.fail(ProtocolViolation("The arguments of a tool call are over the limit.", code="tool_call_too_large"))

@@ -1,0 +1,62 @@
+"""What each Notice code means, in a sentence for the person who finds it in a header or a log line.
+
+A Notice says that something was repaired, dropped or passed through by a policy (`pipeline.events.Notice`). Its detail is about the case at hand, and
+the sentence here holds for all of them. The stages name codes in place and do not read this table. A test reads their source and compares: every code
+that is said has a row, and every row is a code that is said. The documents print it.
+
+>>> NOTICES["parallel_call_dropped"]
+'the request said `parallel_tool_calls: false`, and a call behind the first one was left out'
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+NOTICES: Mapping[str, str] = MappingProxyType(
+    {
+        # -- tool calls and thinking in the model's text
+        "argument_dropped": "an argument that the client's tool does not have was left out, because a table says so or the call came by an alias",
+        "argument_repeated": "an argument was given twice; the first one stays",
+        "argument_type": "an argument is not of the type that the client's schema asks for, and was passed on as it is (raw text as a string)",
+        "call_cut": "the answer ended inside a call; the call was not completed and must not be run",
+        "call_id_repeated": "a native call came with the id of an earlier one, and got an id of its own",
+        "call_in_thinking": "a call stood in the thinking, before the answer had begun; it was taken as a call",
+        "call_repaired": "the end marker of a call or of a block was missing where its end is plain; the end was supplied",
+        "call_without_tools": "a call came although the client offered no tools; `tools.without_tools` says what becomes of it",
+        "empty_answer": "the model thought and gave no visible answer",
+        "hidden_prefix_dropped": "what stood in the text before the answer's token was left out; `hidden_prefix_hold_chars` says how much may be",
+        "malformed_call": "a call, or something that began like one, could not be read, wholly or in part; the detail says what became of it",
+        "marker_kept": "a tool marker stood where it means nothing, and was kept as the text that it is",
+        "parallel_call_dropped": "the request said `parallel_tool_calls: false`, and a call behind the first one was left out",
+        "tool_renamed": "the model called the tool by a name of another client, which is the same tool",
+        "unknown_argument": "an argument that the tool's schema does not know was passed on",
+        "unknown_tool": "a call of a tool that the client did not offer; `tools.unknown` says what becomes of it",
+        # -- what the answer should have been
+        "json_fence_removed": "the answer was to be JSON, and the code fence around it was removed",
+        "response_format_unsatisfied": "the answer is not what `response_format` asked for",
+        "tool_choice_unsatisfied": "`tool_choice` asked for a call, and the model made none",
+        # -- what the upstream sent
+        "duplicate_call_id": "two calls of one answer had the same id; the later one got an id of its own",
+        "extra_choices": "the upstream sent several answers; only the first one is passed on",
+        "invalid_arguments": "the upstream sent a call whose arguments are not valid JSON; they were passed on as they are",
+        "invalid_utf8": "bytes that are no UTF-8, such as half a character at the end of a field, were left out",
+        "late_arguments": "arguments that came behind their call's end were left out",
+        "mended_text": "bytes or escapes that are no characters were replaced by U+FFFD",
+        "nameless_call": "a call without a name was left out",
+        "native_call_unreadable": "a native call that cannot be decoded, or has no name, was left out",
+        "no_finish_reason": "the upstream ended its answer without saying why",
+        "unknown_finish_reason": "the upstream gave a reason for the end that is not known here",
+        "unreadable_content": "content that is no text was left out",
+        # -- what the client asked for
+        "empty_stop": "an empty `stop` text would end every answer at once, and was left out",
+        "flat_tools": "tools in the form of the Responses API were read as those of Chat Completions",
+        "hosted_tool_ignored": "a tool that only runs at OpenAI was left out",
+        "legacy_functions": "`functions` and `function_call` were read as `tools` and `tool_choice`",
+        "orphan_tool_result": "a tool's result answers no call in the history",
+        # -- what the upstream does not take
+        "context_trimmed": "the conversation was longer than the model's window, and its oldest turns were left out",
+        "field_not_forwarded": "a field of the request was not sent to the upstream",
+        "reasoning_dropped": "reasoning in the history was not sent, since the upstream takes none",
+        "reasoning_effort_dropped": "`reasoning_effort` was not sent, since the upstream takes none",
+        "asked_again": "the first answer did not keep what the request promised its client, and was asked for a second time",
+    }
+)

@@ -1,0 +1,173 @@
+"""The other dialects of tool calls: each row as its example says, under every cut, and nothing of them where they are not switched on."""
+
+from collections.abc import Sequence
+from itertools import count
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.events import Event, TextDelta, ToolCallEnd, ToolCallStart, UpstreamEvent
+from pipeline.machine.answer import AnswerMachine, Markup
+from pipeline.machine.dialects import DIALECTS
+from pipeline.machine.inventory import Malformed, ToolPolicy, Unknown
+from tests.machine.notation import TOOLS, B, E, S, b, e
+from tests.machine.transcript import CUT_OFF, ENDED, lines, settled
+from tests.support.splits import cut, splits
+
+ALL = tuple(DIALECTS)
+READ = 'call Read {"path":"a"}'
+STOP, CALLS = "finish stop", "finish tool_calls"
+
+
+def run(
+    pieces: Sequence[str], *, dialects: tuple[str, ...] = ALL, end: UpstreamEvent = ENDED, trigger: str = "", hold: int = 0, **policy
+) -> list[Event]:
+    numbers = count()
+    machine = AnswerMachine(
+        new_id=lambda: f"call_{next(numbers)}",
+        tools=TOOLS,
+        policy=ToolPolicy(**policy),
+        markup=Markup(dialects=dialects, trigger=trigger, hidden_prefix_hold_chars=hold),
+    )
+    given: list[UpstreamEvent] = [TextDelta(piece) for piece in pieces if piece]
+    return [event for one in [*given, end] for event in machine.feed([one])]
+
+
+def said(text: str, **options) -> list[str]:
+    """The transcript, which is the same for every cut."""
+    whole = lines(run([text], **options))
+    for pieces in splits(text, seeds=20):
+        assert settled(lines(run(pieces, **options))) == settled(whole), pieces
+    return whole
+
+
+@pytest.mark.parametrize("malformed", [Malformed.RECOVER, Malformed.TEXT])
+@pytest.mark.parametrize("name", ALL)
+def test_each_example_is_a_call(name, malformed):
+    text = f"On it.\n{DIALECTS[name].example}\n\nDone."
+    assert said(text, malformed=malformed) == ["text On it.\n", READ, "text Done.", CALLS]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_dialect_that_is_not_switched_on_is_text(name):
+    text = f"On it.\n{DIALECTS[name].example}\n"
+    assert said(text, dialects=tuple(other for other in ALL if other != name)) == [f"text {text}", STOP]
+    assert said(text, dialects=()) == [f"text {text}", STOP]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_call_that_the_stream_cuts_is_not_completed(name):
+    text = DIALECTS[name].example
+    for at in range(len(text)):
+        events = run([text[:at]], end=CUT_OFF)
+        assert lines(events)[-1].startswith("failed ")
+        if not any(isinstance(event, ToolCallStart) for event in events):
+            assert "".join(event.text for event in events if isinstance(event, TextDelta)) == text[:at]
+        # the closing mark may be missing where the row does not ask for one
+        assert DIALECTS[name].must_close is False or not any(isinstance(event, ToolCallEnd) for event in events)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('[TOOL_CALLS]Read[CALL_ID]abc123[ARGS]{"path": "a"}', [READ, CALLS]),
+        ('[TOOL_CALL]Read {"path": "a"}[TOOL_CALL]Read[ARGS]{"path": "a"}', [READ, READ, CALLS]),
+        ('[TOOL_CALL]Read[ARGS]{"path": "[TOOL_CALL]x[ARGS]{}"}', ['call Read {"path":"[TOOL_CALL]x[ARGS]{}"}', CALLS]),
+        ("[TOOL_CALL] is what it writes", ["notice malformed_call", "text [TOOL_CALL] is what it writes", STOP]),
+        ('[TOOL_CALL]Read[ARGS]{"path": oops}', ["open Read ", "failed malformed_tool_call"]),
+        ('[TOOL_CALL]Nope[ARGS]{"path": "a"} x', ["notice unknown_tool", 'text [TOOL_CALL]Nope[ARGS]{"path": "a"} x', STOP]),
+        ('```json action\n{"tool": "Read", "parameters": {"path": "```"}}\n```\nok', ['call Read {"path":"```"}', "text ok", CALLS]),
+        ('```json action\n{"tool": "Read"} and', ["notice malformed_call", 'text ```json action\n{"tool": "Read"} and', STOP]),
+        ('```json action\n{"parameters": {}}\n```', ["notice malformed_call", 'text ```json action\n{"parameters": {}}\n```', STOP]),
+        ('```json\n{"a": 1}\n```', ['text ```json\n{"a": 1}\n```', STOP]),
+        ('<invoke name="Read">{"path": "a"} no end', ['open Read {"path":"a"', "failed malformed_tool_call"]),
+        ('<invoke name="Write">{"mode": "7", "content": 12}</invoke>', ['call Write {"mode":7,"content":"12"}', CALLS]),
+        (
+            '<|open|>toolscall tool="Write"<|sep|><|open|>argument key="content" type="string"<|sep|>a<|close|>call<|sep|>\n<|close|>argument<|sep|>'
+            '<|open|>argument key="mode" type="number"<|sep|>12345678901234567890<|close|>argument<|sep|><|close|>call<|sep|><|close|>tools<|sep|>',
+            ['call Write {"content":"a<|close|>call<|sep|>\\n","mode":12345678901234567890}', CALLS],
+        ),
+        (
+            '<|open|>tools<|sep|><|open|>call tool="CallDynamicTool" index="1"<|sep|><|open|>argument key="toolName" type="string"<|sep|>Read'
+            '<|close|>argument<|sep|><|open|>argument key="arguments" type="object"<|sep|>{"path": "a"}<|close|>argument<|sep|><|close|>call<|sep|>'
+            '<|open|>call tool="Read"<|sep|><|close|>call<|sep|><|close|>tools<|sep|>',
+            [READ, "call Read {}", CALLS],
+        ),
+        ('<|open|>toolscall tool="Read"<|sep|>stray<|close|>call<|sep|>', None),
+    ],
+)
+def test_variants(text, expected):
+    found = said(text)
+    if expected is None:
+        # a body that no argument mark opens never ends as a call: it is given back whole when the stream ends
+        assert found == ["notice malformed_call", f"text {text}", STOP]
+    else:
+        assert found == expected
+
+
+def test_a_trigger_parts_a_call_from_an_example():
+    example = DIALECTS["invoke"].example
+    assert said(f"Like {example}, so:\n[[go]]{example}", trigger="[[go]]") == [f"text Like {example}, so:\n", READ, CALLS]
+
+
+def test_composer_s_own_markers_stay_what_they_are():
+    assert said(f"{B}{b}\nRead\n{S}path\na\n{e}{E}") == [READ, CALLS]
+
+
+def test_an_unknown_tool_may_pass_or_fail():
+    text = '[TOOL_CALL]Nope[ARGS]{"x": 1}'
+    assert said(text, unknown=Unknown.PASS) == ["notice unknown_tool", 'call Nope {"x":1}', CALLS]
+    assert said(text, unknown=Unknown.ERROR) == ["failed unknown_tool"]
+
+
+@pytest.mark.parametrize(
+    ("hold", "expected"),
+    [
+        (0, ["text let me see <|final|>Visible", STOP]),
+        (10, ["text let me see <|final|>Visible", STOP]),
+        (100, ["notice hidden_prefix_dropped", "text Visible", STOP]),
+    ],
+)
+def test_a_hidden_prefix(hold, expected):
+    assert said("let me see <|final|>Visible", hold=hold) == expected
+
+
+@pytest.mark.parametrize("text", ["short", "a </think> b", f"a {B}{b}\nRead\n{S}path\na\n{e}{E}b <|final|> c"])
+def test_a_prefix_that_was_none_is_passed_on(text):
+    assert settled(said(text, hold=200)) == settled(said(text))
+
+
+FRAGMENTS = st.sampled_from(
+    [
+        *(part for row in DIALECTS.values() for part in (*row.openings, row.closing, row.example)),
+        *(
+            B,
+            b,
+            S,
+            e,
+            E,
+            "<|final|>",
+            "Read",
+            '"',
+            "{",
+            "}",
+            "[ARGS]",
+            "<|sep|>",
+            "<|close|>call<|sep|>",
+            "<|close|>argument<|sep|>",
+            "\\",
+            "\n",
+            " ",
+            ">",
+            "x",
+        ),
+    ]
+)
+
+
+@settings(max_examples=400)
+@given(st.lists(FRAGMENTS, max_size=14).map("".join), st.lists(st.integers(0, 500), max_size=10), st.sampled_from(list(Malformed)), st.booleans())
+def test_one_answer_for_every_cut(text, edges, malformed, proper):
+    end = ENDED if proper else CUT_OFF
+    assert settled(lines(run(cut(text, edges), malformed=malformed, end=end))) == settled(lines(run([text], malformed=malformed, end=end)))
