@@ -11,7 +11,7 @@ write, and no folder. An answer that ends with the upstream's own error message 
 
 Every wait has a clock: the head, each read, the body of an HTTP error, and all of it together.
 
-Left alone: authentication beyond the headers that are given; and for Composer images, which are not sent.
+Left alone: authentication beyond the headers that are given; and for Composer images from the web, which are not fetched.
 """
 
 import tempfile
@@ -28,16 +28,17 @@ import msgspec
 import pipeline
 from pipeline.cases import META, REQUEST, STREAM, Case, Meta, write_case
 from pipeline.clocks import Timeouts
-from pipeline.errors import PenstockError, ProtocolViolation, StreamCut, UpstreamError, UpstreamTimeout
+from pipeline.errors import PenstockError, ProtocolViolation, RequestError, StreamCut, UpstreamError, UpstreamTimeout
 from pipeline.events import Failed
 from pipeline.expectations import SURFACES
 from pipeline.identity import Identity
 from pipeline.prompt.chat_body import ChatProfile, write_chat_body
 from pipeline.prompt.composer import assemble_prompt
-from pipeline.request import ImagePart, Request
+from pipeline.request import Request
 from pipeline.scrub import Scrubber, scrub_stream
 from pipeline.scrub_events import scrub_events
 from pipeline.upstream.composer_write import connect_headers, write_message
+from pipeline.upstream.images import read_images
 from pipeline.upstream.replayed import KINDS as READERS
 from pipeline.wire.composer_errors import error_from_http
 from pipeline.wire.openai_chat import REQUEST_HEADERS
@@ -178,10 +179,12 @@ def folder_for(path: Path, *, force: bool) -> Generator[None, None, None]:
 
 
 def composer_body(request: Request) -> bytes:
-    """A request as the bytes that Composer takes, with fresh ids; raises WrongUse for images."""
-    if any(isinstance(part, ImagePart) for message in request.messages for part in message.parts):
-        raise WrongUse("the request holds images, which the recorder does not send")
-    return write_message(request, assemble_prompt(request), Identity())
+    """A request as the bytes that Composer takes, with fresh ids; raises WrongUse for images that are not in the request itself."""
+    try:
+        images = read_images(request)
+    except RequestError as error:
+        raise WrongUse(error.message) from None
+    return write_message(request, assemble_prompt(request), Identity(), images=images)
 
 
 def chat_body(request: Request) -> bytes:

@@ -253,7 +253,7 @@ async def test_wrong_use_is_status_2_and_tells_no_secret(words, says, body, out,
             json.dumps(
                 {**BODY, "messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]}]}
             ).encode(),
-            "images",
+            "image",
         ),
     ],
 )

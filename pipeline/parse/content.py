@@ -2,7 +2,8 @@
 
 Theory of operation: content is null, a string, or a list of parts; what comes out is a tuple of `TextPart` and `ImagePart` in the same order, without
 empty text. Refusal parts become text, since a refusal in the history is something the assistant said. `image_url` may be an object or, as Responses
-writes it, a string. The image's bytes are not looked at here. Audio, files and video are refused by name; so is a part type that nobody knows.
+writes it, a string. It holds its content (`data:`) or is a web address; another scheme is refused here, since some upstreams would open a file of
+their own for it. The image's bytes are not looked at. Audio, files and video are refused by name; so is a part type that nobody knows.
 """
 
 import msgspec
@@ -40,6 +41,8 @@ PART_FIELDS = {
     "input_image": "image_url",
 }
 
+IMAGE_SCHEMES = ("data:", "http://", "https://")
+
 UNSUPPORTED_PARTS = frozenset({"input_audio", "audio", "file", "input_file", "video_url", "input_video"})
 
 
@@ -47,7 +50,7 @@ def read_content(content: Content, path: str) -> tuple[Part, ...]:
     """The parts of `content`; `path` is where it stands in the body.
 
     Raises:
-        RequestError: a part of an unknown type, or without its value.
+        RequestError: a part of an unknown type, or without its value; an image by another kind of URL.
         UnsupportedParameter: a part that is neither text nor an image.
 
     >>> read_content([PartBody("text", text="Hi"), PartBody("input_image", image_url="https://a.example/b.png")], "messages[0].content")
@@ -75,4 +78,6 @@ def _part(part: PartBody, path: str) -> Part:
     image = ImageBody(value, part.detail) if isinstance(value, str) else value
     if not image.url:
         raise RequestError(f"{path}.image_url must hold a URL.", param=f"{path}.image_url")
+    if not image.url[:8].lower().startswith(IMAGE_SCHEMES):
+        raise RequestError(f"{path}.image_url must be a data: or an http(s) URL.", code="invalid_image_url", param=f"{path}.image_url")
     return ImagePart(image.url, image.detail or "auto")

@@ -1,21 +1,22 @@
 """A request as Composer is sent it: the message, and the headers around it.
 
-Theory of operation: `write_message` makes one Connect envelope of a canonical `Request` and the prompt that was assembled from it. `connect_headers`
-are the headers without which it would be another protocol. All who write such a request write it here: the upstream, the embedded demonstration and
-the recorder. Ids and the time come from the `Identity`, so that a frozen one gives the same bytes again.
-
-Left alone: the bytes of images, which are not in the message.
+Theory of operation: `write_message` makes one Connect envelope of a canonical `Request`, the prompt that was assembled from it and the images that
+the prompt counts (`[image 1]` and so on), in the same order. Where no images are given the message has none, whatever the request holds.
+`connect_headers` are the headers without which it would be another protocol. All who write such a request write it here: the upstream, the embedded
+demonstration and the recorder. Ids and the time come from the `Identity`, so that a frozen one gives the same bytes again.
 """
 
 import hashlib
 import platform
 import uuid
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from pipeline.identity import Identity
 from pipeline.models import resolve_composer_model
 from pipeline.request import Request
-from pipeline.wire.composer_request import ComposerRequest, encode_request
+from pipeline.upstream.images import ImageFile
+from pipeline.wire.composer_request import ComposerImage, ComposerRequest, encode_request
 
 CONTENT_TYPE = "application/connect+proto"
 
@@ -29,7 +30,9 @@ FIXED_HEADERS = frozenset(
 """Headers, in lower case, that nobody can replace: another value would make it another protocol. Whoever reads the settings refuses them."""
 
 
-def write_message(request: Request, prompt: str, identity: Identity, *, conversation_id: str | None = None) -> bytes:
+def write_message(
+    request: Request, prompt: str, identity: Identity, *, conversation_id: str | None = None, images: Sequence[ImageFile] = ()
+) -> bytes:
     """The body that is sent; without a conversation id it has a fresh one."""
     message = ComposerRequest(
         text=prompt,
@@ -40,6 +43,7 @@ def write_message(request: Request, prompt: str, identity: Identity, *, conversa
         os=platform.system().lower(),
         arch=platform.machine(),
         time_iso=datetime.fromtimestamp(identity.created(), UTC).isoformat(),
+        images=tuple(ComposerImage(image.data, image.header.width, image.header.height, fresh_uuid(identity)) for image in images),
     )
     return encode_request(message)
 
