@@ -25,9 +25,10 @@
         ├── UpstreamUnavailable       503 upstream_unavailable
         ├── UpstreamTimeout           504 upstream_timeout
         ├── StreamCut                 502 upstream_stream_cut
+        ├── AnswerUnsatisfied         502 response_format_unsatisfied, tool_choice_unsatisfied
         └── ProtocolViolation         502 upstream_protocol_error
 
-The types and codes are those of spec "The API surface", section 3 (ARCHITECTURE.md, "Errors"). A permanent fault is never a 5xx, since clients resend
+The types and codes are those of ARCHITECTURE.md, "Errors". A permanent fault is never a 5xx, since clients resend
 whole prompts on a 5xx: an upstream that is not configured, gone or too old to talk to is 424. Messages are written for the person who reads them in a
 client's window; they never hold a key, a path, HTML or a library's own text.
 """
@@ -219,6 +220,12 @@ class StreamCut(UpstreamError):
     """The stream ended before its end mark."""
 
     default_code = "upstream_stream_cut"
+
+
+class AnswerUnsatisfied(UpstreamError):
+    """The model did not keep what the request promised its client: JSON of a shape, or a call of a tool. Asking again may help."""
+
+    default_code = "answer_unsatisfied"
 
 
 class ProtocolViolation(UpstreamError):

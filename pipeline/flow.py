@@ -8,7 +8,7 @@ Each stage is an async generator over lists around a synchronous machine. One up
 at the edge, one that comes before anything else is raised, so that it can be an HTTP status; a later one ends the stream in the dialect's own way.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from functools import partial
 from time import monotonic
@@ -19,12 +19,15 @@ import msgspec
 from pipeline.clocks import SILENCE_SECONDS, Stop, Timeouts, Watched
 from pipeline.emit.chat import ChatHead, ChatStream, chat_answer
 from pipeline.emit.whole import Whole
-from pipeline.errors import StreamCut
+from pipeline.errors import AnswerUnsatisfied, StreamCut
 from pipeline.events import Event, Failed, Finish, Notice, UpstreamEvent
 from pipeline.identity import Identity
-from pipeline.machine.answer import AnswerMachine
+from pipeline.machine.answer import AnswerMachine, Markup
 from pipeline.machine.inventory import ToolPolicy
+from pipeline.machine.json_answer import Checker, JsonAnswerMachine
+from pipeline.machine.limits import LimitsMachine
 from pipeline.machine.plain import PlainMachine
+from pipeline.machine.tool_choice import ToolChoiceMachine
 from pipeline.models import Price
 from pipeline.request import Request, ToolMode
 from pipeline.upstream.base import Upstream
@@ -35,9 +38,14 @@ Made = TypeVar("Made")
 
 
 class Terms(msgspec.Struct, frozen=True):
-    """What an answer is made under: policies and clocks of the operator, ids and the time."""
+    """What an answer is made under: policies and clocks of the operator, ids and the time.
+
+    `strict_tool_choice`: an answer without the call that `tool_choice` required is a fault.
+    """
 
     policy: ToolPolicy = ToolPolicy()
+    markup: Markup = Markup()
+    strict_tool_choice: bool = False
     timeouts: Timeouts = Timeouts()
     stop: Stop = msgspec.field(default_factory=Stop)
     identity: Identity = msgspec.field(default_factory=Identity)
@@ -56,7 +64,9 @@ class Exchange:
         self.request = request
         self.upstream = upstream
         self.terms = terms
-        self._outgoing = upstream.write(request if model is None else msgspec.structs.replace(request, model=model))
+        self._written = request if model is None else msgspec.structs.replace(request, model=model)
+        self._outgoing = upstream.write(self._written)
+        self._checker = self._checker_of(request)
         self._key = key
         self.meter = UsageMeter(len(self._outgoing.prompt))
         self.head = ChatHead(
@@ -82,18 +92,39 @@ class Exchange:
         """The answer's events. Exactly one `Finish` or `Failed` ends them."""
         terms = self.terms
         source = Watched(self.upstream.stream(self._outgoing, self._key), terms.timeouts, terms.stop)
-        return stage(stage(complete(source), self._machine().feed), self.meter.feed)
+        return stage(stage(complete(source), self._machines()), self.meter.feed)
 
-    def _machine(self) -> AnswerMachine | PlainMachine:
+    def again(self) -> None:
+        """Write the request once more, for a second attempt; what both use is counted."""
+        self._outgoing = self.upstream.write(self._written)
+        self.meter.ask_again()
+
+    def _machines(self) -> Callable[[list[UpstreamEvent]], list[Event]]:
+        """What an answer goes through, in order. An upstream that takes nothing but a prompt keeps no promises, so they are kept here."""
         if not self.upstream.writes_markers:
-            return PlainMachine()
-        return AnswerMachine(
-            new_id=partial(self.terms.identity.new, "call_"),
+            return PlainMachine().feed
+        request, terms = self.request, self.terms
+        options, choice = request.options, request.tool_choice
+        machine = AnswerMachine(
+            new_id=partial(terms.identity.new, "call_"),
             # told not to call, the model calls nothing that was offered
-            tools=() if self.request.tool_choice.mode is ToolMode.NONE else self.request.tools,
-            policy=self.terms.policy,
-            parallel=self.request.options.parallel_tool_calls,
+            tools=() if choice.mode is ToolMode.NONE else request.tools,
+            policy=terms.policy,
+            markup=terms.markup,
+            parallel=options.parallel_tool_calls,
         )
+        feeds: list[Callable[[list[Event]], list[Event]]] = []
+        if self._checker is not None:
+            feeds.append(JsonAnswerMachine(self._checker, must_hold=not request.stream).feed)
+        if choice.mode in (ToolMode.REQUIRED, ToolMode.FUNCTION):
+            feeds.append(ToolChoiceMachine(choice, strict=terms.strict_tool_choice).feed)
+        if options.stop or options.max_tokens is not None:
+            feeds.append(LimitsMachine(options.stop, options.max_tokens, self.meter.new_count()).feed)
+        return in_turn(machine.feed, feeds) if feeds else machine.feed
+
+    def _checker_of(self, request: Request) -> Checker | None:
+        answer_format = request.options.answer_format
+        return Checker(answer_format) if self.upstream.writes_markers and answer_format.kind != "text" else None
 
 
 class Answer:
@@ -131,18 +162,46 @@ async def open_stream(exchange: Exchange) -> Answer:
 
 
 async def collect(exchange: Exchange) -> tuple[bytes, Whole]:
-    """The whole answer's body, and the fold that it was made from; raises PenstockError when the stream failed."""
-    whole = Whole()
-    whole.add(exchange.notices)
-    async with aclosing(exchange.events()) as events:
-        async for batch in events:
-            whole.add(batch)
+    """The whole answer's body, and the fold that it was made from; raises PenstockError when the stream failed.
+
+    An answer that does not keep what the request promised its client is asked for a second time, since nothing of it has left.
+    """
+    whole = await folded(exchange)
+    if isinstance(whole.error, AnswerUnsatisfied):
+        broken = whole.error.code
+        exchange.again()
+        whole = await folded(exchange)
+        whole.add([Notice("asked_again", f"the model's first answer was put aside: {broken}")])
     if whole.error is not None:
         raise whole.error
     return chat_answer(exchange.head, whole, exchange.meter.report()), whole
 
 
+async def folded(exchange: Exchange) -> Whole:
+    """One attempt, as the fold over its events."""
+    whole = Whole()
+    whole.add(exchange.notices)
+    async with aclosing(exchange.events()) as events:
+        async for batch in events:
+            whole.add(batch)
+    return whole
+
+
 # -- stages ------------------------------------------------------------------------------------------------------------------------------------
+
+
+def in_turn(
+    first: Callable[[list[UpstreamEvent]], list[Event]], others: Sequence[Callable[[list[Event]], list[Event]]]
+) -> Callable[[list[UpstreamEvent]], list[Event]]:
+    """Several machines as one, so that a list passes them in one step."""
+
+    def feed(batch: list[UpstreamEvent]) -> list[Event]:
+        made = first(batch)
+        for following in others:
+            made = following(made)
+        return made
+
+    return feed
 
 
 async def stage(batches: AsyncGenerator[list[Given], None], feed: Callable[[list[Given]], list[Made]]) -> AsyncGenerator[list[Made], None]:

@@ -51,7 +51,9 @@ NOTICES: Mapping[str, str] = MappingProxyType(
         "flat_tools": "tools in the form of the Responses API were read as those of Chat Completions",
         "hosted_tool_ignored": "a tool that only runs at OpenAI was left out",
         "legacy_functions": "`functions` and `function_call` were read as `tools` and `tool_choice`",
-        "orphan_tool_result": "a tool's result answers no call in the history",
+        "orphan_tool_result": "a tool's result answers no call in the history; it was kept where it stands",
+        "tool_call_unanswered": "a call in the history has no result; it was kept as it is",
+        "tool_results_moved": "a tool's result that did not stand behind its call was put there; the messages are otherwise in the order sent",
         # -- what the upstream does not take
         "context_trimmed": "the conversation was longer than the model's window, and its oldest turns were left out",
         "field_not_forwarded": "a field of the request was not sent to the upstream",

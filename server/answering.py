@@ -8,6 +8,7 @@ from quart import Response
 
 from pipeline.errors import Draining
 from pipeline.flow import Exchange, Terms, collect, open_stream
+from pipeline.machine.answer import Markup
 from pipeline.machine.inventory import ToolPolicy
 from pipeline.request import Request
 from server.access_log import Record
@@ -42,13 +43,17 @@ class Answering:
         caller.check_model(request.model, destination.names)
         if not request.model:
             request = msgspec.structs.replace(request, model=destination.model.id)
+        policy, markup, strict = self._reading(destination.upstream.name)
         terms = Terms(
-            policy=self._policy(destination.upstream.name),
+            policy=policy,
+            markup=markup,
+            strict_tool_choice=strict,
             timeouts=self._timeouts,
             stop=self._lifecycle.stop,
             show_thinking=self._shows_thinking(request),
             price=destination.model.price,
         )
+        request = await destination.upstream.prepared(request)
         exchange = Exchange(request, destination.upstream, terms, model=destination.model_id, key=caller.upstream_key)
         if request.stream:
             answer = await open_stream(exchange)
@@ -63,10 +68,10 @@ class Answering:
         name_in_header(response, "penstock-ignored", exchange.ignored)
         return response
 
-    def _policy(self, upstream: str) -> ToolPolicy:
+    def _reading(self, upstream: str) -> tuple[ToolPolicy, Markup, bool]:
         table = self._settings.upstreams[upstream]
         # tool calls that are no text of the model's have nothing that a policy could be about
-        return ToolPolicy() if isinstance(table, OpenAIChat) else table.tools.policy()
+        return (ToolPolicy(), Markup(), False) if isinstance(table, OpenAIChat) else (table.tools.policy(), table.markup(), table.tools.strict)
 
     def _shows_thinking(self, request: Request) -> bool:
         output = self._settings.reasoning.output

@@ -179,6 +179,8 @@ def _said(described: inspect.Type) -> str:
         case inspect.VarTupleType(item, least, most):
             if isinstance(item, inspect.StructType):
                 return "an array of one table" if least == most == 1 else "an array of tables"
+            if isinstance(item, inspect.LiteralType):
+                return f"an array of {listed(map(format_value, item.values))}"
             return "an array of text that is not empty" if least else "an array of text"
         case inspect.DictType():
             return "a table of text"

@@ -19,6 +19,7 @@ from msgspec import Meta
 
 from pipeline.credential import Credential, Kind, Secret
 from pipeline.machine import inventory as machine
+from pipeline.machine.answer import Markup
 
 DAY_SECONDS = 86_400
 
@@ -99,7 +100,22 @@ class Reasoning(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 class Usage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How tokens are counted when the upstream does not say."""
 
-    method: Annotated[Literal["chars4"], Meta(description="how tokens are estimated; `chars4`: four characters are one token")] = "chars4"
+    method: Annotated[
+        Literal["calibrated", "chars4"],
+        Meta(
+            description="how tokens are estimated; `calibrated`: by what the text is made of (docs/usage.md); `chars4`: four characters are one token"
+        ),
+    ] = "calibrated"
+
+
+class Images(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Images in requests, for upstreams that are sent their bytes."""
+
+    fetch: Annotated[
+        bool,
+        Meta(description="whether images are fetched from the web: from public addresses only, no redirects; false: a request with one gets a 400"),
+    ] = True
+    max_bytes: Annotated[int, Meta(ge=1024, le=33_554_432, description="largest image")] = 1_048_576
 
 
 class ToolPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -109,6 +125,14 @@ class ToolPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     without_tools: Annotated[Literal["text", "pass", "error"], Meta(description="a call although the client offered no tools")] = "text"
     malformed: Annotated[Literal["recover", "text", "error"], Meta(description="a call whose markers or arguments are broken")] = "recover"
     max_argument_bytes: Annotated[Size, Meta(description="largest arguments of one call; above it the answer fails")] = 16_777_216
+    strict: Annotated[
+        bool,
+        Meta(description="an answer without the call that `tool_choice` required is a fault; one that is not streamed is asked for twice"),
+    ] = False
+    dialects: Annotated[
+        tuple[Literal["bracket", "kimi", "fenced", "invoke"], ...],
+        Meta(description="further ways of writing tool calls that are read beside Composer's own; docs/tool-calls.md shows each"),
+    ] = ()
 
     def policy(self) -> machine.ToolPolicy:
         """The same choices in the pipeline's words."""
@@ -131,6 +155,10 @@ class Captured(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         float, Meta(ge=0, le=60, description="how long the demonstration waits between pieces when it streams; 0: full speed")
     ] = 0.02
     tools: Annotated[ToolPolicy, Meta(description="tool calls that are not as they should be")] = ToolPolicy()
+
+    def markup(self) -> Markup:
+        """How the answers are to be read, in the pipeline's words."""
+        return Markup(dialects=self.tools.dialects)
 
     def credential(self) -> Credential:
         """None is needed."""
@@ -182,7 +210,27 @@ class Composer(KeyedUpstream, frozen=True, kw_only=True, forbid_unknown_fields=T
     client_version: Annotated[str, Meta(description="sent as `x-cursor-client-version` if set; `CURSOR_CLIENT_VERSION`")] = ""
     headers: Annotated[Mapping[str, Private], Meta(description='further headers, sent to the endpoint as they are: `name = "value"`')] = {}
     context_window: Annotated[int, Meta(ge=1, le=100_000_000, description="tokens that the model can read, as `/v1/models` reports them")] = 200_000
+    context_overflow: Annotated[
+        Literal["error", "trim"],
+        Meta(
+            description="a conversation that does not fit the model's window: with `error` it gets 400 `context_length_exceeded`, with `trim` "
+            "its oldest turns are left out and a notice says so"
+        ),
+    ] = "error"
     tools: Annotated[ToolPolicy, Meta(description="tool calls that are not as they should be")] = ToolPolicy()
+    hidden_prefix_hold_chars: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=65_536,
+            description="leading characters of the visible text that are held, and dropped with a notice when a `final` token follows "
+            "(some models think aloud there); 0: none",
+        ),
+    ] = 0
+
+    def markup(self) -> Markup:
+        """How the answers are to be read, in the pipeline's words."""
+        return Markup(dialects=self.tools.dialects, hidden_prefix_hold_chars=self.hidden_prefix_hold_chars)
 
     @property
     def takes_callers_key(self) -> bool:
@@ -273,6 +321,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     timeouts: Annotated[Timeouts, Meta(description="The clocks of one request.")] = Timeouts()
     reasoning: Annotated[Reasoning, Meta(description="What happens to the model's reasoning.")] = Reasoning()
     usage: Annotated[Usage, Meta(description="How tokens are counted when the upstream does not say.")] = Usage()
+    images: Annotated[Images, Meta(description="Images in requests, for upstreams that are sent their bytes.")] = Images()
     upstreams: Annotated[
         Mapping[str, Upstream],
         Meta(description="Where answers come from, under names of your choice. Without this table there is one upstream, `captured`."),

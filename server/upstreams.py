@@ -1,9 +1,9 @@
-"""The upstreams of the settings as running objects; each kind is one row.
+"""The upstreams of the settings as running objects.
 
 The modules that speak to a network are imported when a setting asks for them, so that the embedded demo starts without an HTTP client.
 """
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from server import settings as tables
 
 if TYPE_CHECKING:
     from pipeline.upstream.http import Client
+    from pipeline.upstream.images import Fetcher
 
 
 @asynccontextmanager
@@ -23,6 +24,7 @@ async def open_upstreams(settings: tables.Settings) -> AsyncGenerator[Mapping[st
     """One object for each table `[upstreams.<name>]`; those that speak HTTP share one client, which is closed at the end."""
     async with AsyncExitStack() as stack:
         client: Client | None = None
+        fetcher: Fetcher | None = None
         upstreams: dict[str, Upstream] = {}
         for name, table in settings.upstreams.items():
             if isinstance(table, tables.Captured):
@@ -32,7 +34,14 @@ async def open_upstreams(settings: tables.Settings) -> AsyncGenerator[Mapping[st
                 from pipeline.upstream.http import open_client
 
                 client = await stack.enter_async_context(open_client(timeouts_of(settings)))
-            upstreams[name] = MAKERS[type(table)](name, table, client)
+            if isinstance(table, tables.Composer):
+                if fetcher is None and settings.images.fetch:
+                    from pipeline.upstream.guarded_fetch import open_fetcher
+
+                    fetcher = await stack.enter_async_context(open_fetcher())
+                upstreams[name] = _composer(name, table, client, fetcher, settings.images)
+            else:
+                upstreams[name] = _openai_chat(name, table, client)
         yield upstreams
 
 
@@ -41,10 +50,9 @@ def timeouts_of(settings: tables.Settings) -> Timeouts:
     return msgspec.convert(msgspec.to_builtins(settings.timeouts), Timeouts)
 
 
-def _composer(name: str, table: tables.Upstream, client: "Client") -> Upstream:
+def _composer(name: str, table: tables.Composer, client: "Client", fetcher: "Fetcher | None", images: tables.Images) -> Upstream:
     from pipeline.upstream.composer import ComposerConfig, ComposerUpstream
 
-    assert isinstance(table, tables.Composer)
     config = ComposerConfig(
         base_url=table.base_url,
         endpoint=table.endpoint,
@@ -53,18 +61,14 @@ def _composer(name: str, table: tables.Upstream, client: "Client") -> Upstream:
         headers=table.headers,
         credential=table.credential(),
         context_window=table.context_window,
+        max_image_bytes=images.max_bytes,
     )
-    return ComposerUpstream(name, config, client)
+    return ComposerUpstream(name, config, client, fetcher=fetcher)
 
 
-def _openai_chat(name: str, table: tables.Upstream, client: "Client") -> Upstream:
+def _openai_chat(name: str, table: tables.OpenAIChat, client: "Client") -> Upstream:
     from pipeline.prompt.chat_body import ChatProfile
     from pipeline.upstream.openai_chat import OpenAIChatConfig, OpenAIChatUpstream
 
-    assert isinstance(table, tables.OpenAIChat)
     profile = msgspec.convert(msgspec.to_builtins(table.profile), ChatProfile)
     return OpenAIChatUpstream(name, OpenAIChatConfig(table.base_url, table.credential(), profile), client)
-
-
-MAKERS: Mapping[type, Callable[[str, tables.Upstream, "Client"], Upstream]] = {tables.Composer: _composer, tables.OpenAIChat: _openai_chat}
-"""How each kind that speaks HTTP is made."""

@@ -124,7 +124,6 @@ class AnswerMachine:
         proper = isinstance(event, Finish)
         while calls.holder is not None and not calls.failed:
             (self._text if calls.holder is self._text else self._thinking).end(proper=proper)
-            calls.release()
         self._end(proper=proper)
         if isinstance(event, Failed):
             calls.fail(event.error)

@@ -90,7 +90,7 @@ class ToolSchema:
             return False
         whole = spelling.removesuffix("\r").removesuffix(":")
         if self.is_open:
-            return not whole or (_IDENTIFIER.match(whole) is not None and len(whole) <= MAX_KEY_CHARS and whole not in given)
+            return not whole or (_IDENTIFIER.match(whole) is not None and len(whole) <= MAX_KEY_CHARS and (whole == spelling or whole not in given))
         if whole != spelling and self._is_new(whole, given):
             return True
         if self.starts_odd_key(rest, given):

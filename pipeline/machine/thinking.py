@@ -104,13 +104,17 @@ class FieldMachine:
             self._run()
 
     def end(self, *, proper: bool) -> None:
-        """The stream ended: at a proper end what was undecided is decided, at a cut it stays undone."""
+        """The stream ended: at a proper end what was undecided is decided, at a cut it stays undone. May be said twice."""
+        calls = self._calls
         self._tape.ended = proper
         if proper:
             self._run()
+        if calls.holder is not None and calls.holder is not self:
+            return  # what waited has opened a call: that one ends first, and then this field again
         if self._call is not None:
             self._call.cut()
             self._call = None
+            calls.release()
         elif self.state is State.BLOCK:
             self._leave_block(ended=True)
             self._run()

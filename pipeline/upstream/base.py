@@ -45,6 +45,10 @@ class Upstream(Protocol):
         """What is known of a model id, None when this upstream does not serve it."""
         ...
 
+    async def prepared(self, request: Request) -> Request:
+        """The request with all that has to be fetched before it can be written, such as images. Raises RequestError for what cannot be had."""
+        ...
+
     def write(self, request: Request) -> Outgoing:
         """The request in the upstream's own form. Raises RequestError for what this upstream cannot take."""
         ...

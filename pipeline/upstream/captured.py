@@ -7,8 +7,9 @@ text; here it becomes envelopes of one word each, and reads of a few envelopes, 
 A streamed answer keeps a pace that a person can follow, a fixture its recorded timing. With a pace of 0, and for an answer that is not streamed,
 nothing waits: reads are large, and other tasks get their turn now and then.
 
-Invariants: nothing raises while streaming, and the end envelope comes last. The same request gives the same answer. Left alone: `stop` and
-`max_tokens`, as with a model that does not keep to them. Images are counted in the prompt, but their bytes are not in the request.
+Invariants: a conversation that does not fit its model's window is refused, as Composer would refuse it; nothing raises while streaming, and the end
+envelope comes last. The same request gives the same answer. Left alone: `stop` and `max_tokens`, as with a model that does not keep to them. Images
+are counted in the prompt, but their bytes are not in the request.
 """
 
 import re
@@ -25,9 +26,11 @@ from pipeline.errors import ModelNotFound
 from pipeline.events import UpstreamEvent
 from pipeline.identity import Identity
 from pipeline.models import MODELS, Model, resolve_composer_model
-from pipeline.prompt.composer import assemble_prompt, told_not_enforced
+from pipeline.parameters import Family, ignored_by
+from pipeline.prompt.window import Overflow
 from pipeline.request import Request
 from pipeline.upstream.base import Outgoing
+from pipeline.upstream.composer_window import fitted_prompt
 from pipeline.upstream.composer_write import write_message
 from pipeline.upstream.demo import Script, write_script
 from pipeline.upstream.replayed import ReplayedUpstream
@@ -69,17 +72,26 @@ class CapturedUpstream:
         resolved = resolve_composer_model(model_id)
         return None if resolved is None else MODELS[resolved]
 
+    async def prepared(self, request: Request) -> Request:
+        """The request as it is: nothing has to be fetched for it."""
+        return request
+
     def write(self, request: Request) -> Outgoing:
-        """The request as Composer would be sent it; raises ModelNotFound for a fixture that does not exist or cannot be read."""
+        """The request as Composer would be sent it.
+
+        Raises:
+            ModelNotFound: a fixture does not exist or cannot be read.
+            ContextLengthExceeded: the conversation does not fit the model's window.
+        """
         if request.model.startswith(PREFIX):
             self._case(request.model)
-        prompt = assemble_prompt(request)
+        model = self.find_model(request.model)
+        fitted = fitted_prompt(request, None if model is None else model.context_window, Overflow.ERROR)
         return Outgoing(
-            request,
-            write_message(request, prompt, self._identity, conversation_id=request.conversation),
-            prompt,
-            tuple(request.extra),
-            told_not_enforced(request),
+            fitted.request,
+            write_message(fitted.request, fitted.prompt, self._identity, conversation_id=request.conversation),
+            fitted.prompt,
+            ignored_by(Family.COMPOSER, request),
         )
 
     async def stream(self, outgoing: Outgoing, key: str | None = None) -> AsyncGenerator[list[UpstreamEvent], None]:

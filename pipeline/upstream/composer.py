@@ -9,6 +9,11 @@ A token that was kept from an earlier request may have been withdrawn since. Whe
 said nothing before that, the request is sent once more, with a new one. A refusal is the caller's to mend where the key is theirs. Otherwise it is a
 permanent fault of the upstream, and nothing of what the upstream says about it is shown.
 
+A request that is longer than its model's window is refused or trimmed before it is sent (`pipeline.prompt.window`), as the operator chose.
+
+Images are sent as bytes: those that came as `data:` URLs, and those that `pipeline.upstream.images` fetched before. A web address that is still there
+is the client's error.
+
 A conversation that the request names keeps its id: the UUID is derived from the account and that name. Only then is the account asked for.
 
 Invariants: the key goes to the token exchange and the public API, the access token and the operator's own headers go to the endpoint, nothing goes
@@ -23,16 +28,19 @@ import anyio
 import msgspec
 
 from pipeline.credential import Credential, Kind, Secret
-from pipeline.errors import AuthenticationError, PenstockError, ProtocolViolation, UnsupportedParameter, UpstreamError, UpstreamUnusable
+from pipeline.errors import AuthenticationError, PenstockError, ProtocolViolation, UpstreamError, UpstreamUnusable
 from pipeline.events import Failed, UpstreamEvent
 from pipeline.identity import Identity
 from pipeline.models import MODELS, Model, resolve_composer_model
-from pipeline.prompt.composer import assemble_prompt, told_not_enforced
-from pipeline.request import ImagePart, Request
+from pipeline.parameters import Family, ignored_by
+from pipeline.prompt.window import Overflow
+from pipeline.request import Request
 from pipeline.upstream.base import Outgoing
 from pipeline.upstream.composer_account import ComposerAccounts
+from pipeline.upstream.composer_window import fitted_prompt
 from pipeline.upstream.composer_write import FIXED_HEADERS, connect_headers, derived_uuid, write_message
 from pipeline.upstream.http import USER_AGENT, Client, Response, content_coding, opened, pieces, read_bounded, take_end
+from pipeline.upstream.images import MAX_BYTES, Fetcher, fetch_images, read_images
 from pipeline.upstream.redaction import redacted
 from pipeline.upstream.single_flight import Held
 from pipeline.usage.estimate import tokens_of
@@ -54,7 +62,8 @@ class ComposerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """What one upstream is configured with.
 
     `endpoint` is a path under `base_url` or an absolute URL; `headers` are sent to the endpoint, except those that make the protocol;
-    `context_window`, in tokens, is that of the models whose own is not known.
+    `context_window`, in tokens, is that of the models whose own is not known; `context_overflow` says what becomes of a request that is longer, None
+    that the upstream judges it; `max_image_bytes` is for one image.
     """
 
     base_url: str = ""
@@ -64,6 +73,8 @@ class ComposerConfig(msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = {}
     credential: Credential = Credential()
     context_window: int | None = None
+    context_overflow: Overflow | None = None
+    max_image_bytes: int = MAX_BYTES
 
     @property
     def url(self) -> str:
@@ -80,8 +91,10 @@ class ComposerConfig(msgspec.Struct, frozen=True, kw_only=True):
 class ComposerUpstream:
     """See the module. It exists without its settings too, and then refuses each request. Raises ValueError for a header that cannot be sent."""
 
-    def __init__(self, name: str, config: ComposerConfig, client: Client, *, identity: Identity | None = None) -> None:
-        """`client` is shared and stays open; `identity` makes the ids and is the clock of what is kept."""
+    def __init__(
+        self, name: str, config: ComposerConfig, client: Client, *, identity: Identity | None = None, fetcher: Fetcher | None = None
+    ) -> None:
+        """`client` is shared and stays open; `identity` makes ids and keeps time; without a `fetcher`, images of the web are refused."""
         for header, value in config.headers.items():
             if not (header + value).isascii() or not (header + value).isprintable():
                 raise ValueError(f"upstreams.{name}.headers: the header {header!r} holds characters that no header may have")
@@ -89,6 +102,7 @@ class ComposerUpstream:
         self.writes_markers = True
         self._config = config
         self._client = client
+        self._fetcher = fetcher
         self._identity = identity or Identity()
         self._header_secrets = [value for value in config.headers.values() if len(value) >= SHORTEST_SECRET_CHARS]
         self._accounts = ComposerAccounts(client, config.base_url, config.api_base, self._identity.created)
@@ -102,20 +116,28 @@ class ComposerUpstream:
         resolved = resolve_composer_model(model_id)
         return None if resolved is None else self._with_window(MODELS[resolved])
 
+    async def prepared(self, request: Request) -> Request:
+        """The request with the images of the web in it. Raises RequestError for one that cannot be had."""
+        if self._fetcher is None:
+            return request
+        return await fetch_images(request, self._fetcher, max_bytes=self._config.max_image_bytes)
+
     def write(self, request: Request) -> Outgoing:
         """The request as Composer takes it.
 
         Raises:
             UpstreamUnusable: the upstream is not configured; the message names what is missing.
-            UnsupportedParameter: the request holds images.
+            RequestError: the conversation does not fit the model's window, or an image is not one that is sent.
         """
         for setting, variable in REQUIRED.items():
             if not getattr(self._config, setting):
                 raise UpstreamUnusable(f"The upstream {self.name!r} is not configured: set upstreams.{self.name}.{setting} or {variable}.")
-        if any(isinstance(part, ImagePart) for message in request.messages for part in message.parts):
-            raise UnsupportedParameter("Images are not sent to this upstream.", param="messages")
-        prompt = assemble_prompt(request)
-        return Outgoing(request, write_message(request, prompt, self._identity), prompt, tuple(request.extra), told_not_enforced(request))
+        fitted = fitted_prompt(request, self._window(request.model), self._config.context_overflow)
+        images = read_images(request, max_bytes=self._config.max_image_bytes)
+        if fitted.notices:  # a fault is told of at its place in the whole conversation, and what is sent are the images that are left
+            images = read_images(fitted.request, max_bytes=self._config.max_image_bytes)
+        body = write_message(fitted.request, fitted.prompt, self._identity, images=images)
+        return Outgoing(fitted.request, body, fitted.prompt, ignored_by(Family.COMPOSER, request), fitted.notices)
 
     async def stream(self, outgoing: Outgoing, key: str | None = None) -> AsyncGenerator[list[UpstreamEvent], None]:
         """The answer; `key` is the caller's own, which is used where the upstream has none of its own."""
@@ -153,7 +175,8 @@ class ComposerUpstream:
         if conversation is None:
             return outgoing.body
         account = "" if key is None else await self._accounts.identity(key)
-        return write_message(outgoing.request, outgoing.prompt, self._identity, conversation_id=derived_uuid(account, conversation))
+        images = read_images(outgoing.request, max_bytes=self._config.max_image_bytes)
+        return write_message(outgoing.request, outgoing.prompt, self._identity, conversation_id=derived_uuid(account, conversation), images=images)
 
     async def _call(
         self, outgoing: Outgoing, body: bytes, token: Held[Secret] | None, secrets: Sequence[str]
@@ -202,9 +225,12 @@ class ComposerUpstream:
         return redacted(error, secrets)
 
     def _over_half_window(self, outgoing: Outgoing) -> bool:
-        model = self.find_model(outgoing.request.model)
-        window = self._config.context_window if model is None else model.context_window
+        window = self._window(outgoing.request.model)
         return window is not None and tokens_of(len(outgoing.prompt)) * 2 > window
+
+    def _window(self, model_id: str) -> int | None:
+        model = self.find_model(model_id)
+        return self._config.context_window if model is None else model.context_window
 
     def _with_window(self, model: Model) -> Model:
         if model.context_window is not None or self._config.context_window is None:

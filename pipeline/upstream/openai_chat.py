@@ -24,6 +24,7 @@ from pipeline.errors import AuthenticationError, PenstockError, ProtocolViolatio
 from pipeline.events import Failed, UpstreamEvent
 from pipeline.identity import Identity
 from pipeline.models import Model
+from pipeline.parameters import Family, ignored_by
 from pipeline.prompt.chat_body import ChatProfile, left_out, not_passed, prompt_text, write_chat_body
 from pipeline.request import Request
 from pipeline.upstream.base import Outgoing
@@ -84,10 +85,15 @@ class OpenAIChatUpstream:
         """Every id is one that the upstream may serve."""
         return Model(model_id, model_id, self.name, context_window=self._config.context_window)
 
+    async def prepared(self, request: Request) -> Request:
+        """The request as it is: the upstream fetches images itself."""
+        return request
+
     def write(self, request: Request) -> Outgoing:
         """The request as a Chat Completions body. Raises UnsupportedParameter for images where the profile has none."""
         profile = self._config.profile
-        return Outgoing(request, write_chat_body(request, profile), prompt_text(request), not_passed(request, profile), left_out(request, profile))
+        ignored = ignored_by(Family.OPENAI_CHAT, request, not_passed(request, profile))
+        return Outgoing(request, write_chat_body(request, profile), prompt_text(request), ignored, left_out(request, profile))
 
     async def stream(self, outgoing: Outgoing, key: str | None = None) -> AsyncGenerator[list[UpstreamEvent], None]:
         """The answer; see `Upstream.stream`."""

@@ -156,6 +156,10 @@ class ReplayedUpstream:
         resolved = resolve_composer_model(model_id)
         return None if resolved is None else MODELS[resolved]
 
+    async def prepared(self, request: Request) -> Request:
+        """The request as it is: nothing is asked of anybody."""
+        return request
+
     def write(self, request: Request) -> Outgoing:
         """The prompt as the upstream was given it; there is nothing to send."""
         return Outgoing(request, b"", self._kind.prompt(request))

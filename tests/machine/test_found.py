@@ -5,7 +5,7 @@ import pytest
 from pipeline.machine.answer import Markup
 from pipeline.machine.inventory import ToolPolicy, Unknown
 from tests.machine.forms import Exam, Tally
-from tests.machine.notation import CALLS, STOP, Case, E, K, S, T, b, call, case, e
+from tests.machine.notation import CALLS, STOP, B, Case, E, K, S, T, b, call, case, e
 from tests.machine.transcript import settled
 
 _NOTED = ("notice unknown_tool", "notice marker_kept", "notice call_repaired")
@@ -64,6 +64,29 @@ FOUND: tuple[Case, ...] = (
         'call Nope {"t":"","tg":""}',
         CALLS,
         policy=ToolPolicy(unknown=Unknown.PASS),
+    ),
+    case(
+        38,
+        "a call that waited is not cut into by what is left of the other field at the end",
+        [T(f"{b}Write{S}{E}"), K(f"{B}{b}\nWrite\n{S}c{e}")],
+        "call Write {}",
+        *("notice malformed_call", "notice malformed_call", "notice call_repaired", "notice call_in_thinking"),
+        "call Write {}",
+        *("notice malformed_call", "notice malformed_call", "notice marker_kept"),
+        f"text {E}",
+        "notice call_repaired",
+        CALLS,
+    ),
+    case(
+        39,
+        "without a schema a key may begin like one that was given",
+        f"{b}e{S}g\n{S}t\n{S}te\n",
+        "notice call_without_tools",
+        'open e {"g":"","t":"","te":',
+        "notice call_cut",
+        "failed tool_call_cut",
+        tools=(),
+        policy=ToolPolicy(without_tools=Unknown.PASS),
     ),
 )
 

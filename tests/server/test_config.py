@@ -102,7 +102,13 @@ class TestSources:
         sections = (Server, Auth, Timeouts)
         expected = {f"PENSTOCK_{section.__name__.upper()}__{key.upper()}" for section in sections for key in section.__struct_fields__}
         expected.remove("PENSTOCK_AUTH__KEYS")  # an array of tables
-        assert expected | {"PORT", "PENSTOCK_REASONING__OUTPUT", "PENSTOCK_USAGE__METHOD"} == set(VARIABLES)
+        assert expected | {
+            "PORT",
+            "PENSTOCK_REASONING__OUTPUT",
+            "PENSTOCK_USAGE__METHOD",
+            "PENSTOCK_IMAGES__FETCH",
+            "PENSTOCK_IMAGES__MAX_BYTES",
+        } == set(VARIABLES)
 
 
 UPSTREAMS = '[upstreams.demo]\nkind = "captured"\n'
@@ -233,7 +239,8 @@ class TestProblems:
             (
                 "PENSTOCK_Q",
                 "1",
-                "PENSTOCK_Q: no such variable. Variables are PENSTOCK_SECTION__KEY; the sections are server, auth, timeouts, reasoning, usage.",
+                "PENSTOCK_Q: no such variable. Variables are PENSTOCK_SECTION__KEY; "
+            "the sections are server, auth, timeouts, reasoning, usage, images.",
             ),
         ],
     )
@@ -248,7 +255,8 @@ class TestProblems:
         (tmp_path / ".env").write_text("A=1\n\n\nnot a secret = hunter2\nPENSTOCK_SERVER__PORT=x\nPENSTOCK_X=1\n")
         assert problems(tmp_path) == [
             "./.env:4: expected NAME=value",
-            "PENSTOCK_X in .env: no such variable. Variables are PENSTOCK_SECTION__KEY; the sections are server, auth, timeouts, reasoning, usage.",
+            "PENSTOCK_X in .env: no such variable. Variables are PENSTOCK_SECTION__KEY; "
+            "the sections are server, auth, timeouts, reasoning, usage, images.",
             'server.port: expected an integer from 0 to 65535, got "x" (from PENSTOCK_SERVER__PORT in .env)',
         ]
         (tmp_path / ".env").write_bytes(b"\xff")

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from server.config_text import reference
+from tests.support import parameters_doc
 from tests.support.tool_calls_doc import REGIONS
 
 ROOT = Path(__file__).parents[2]
@@ -38,6 +39,7 @@ def fill(text: str, regions: Regions) -> str:
 
 # the file -> what it should hold, made from what it holds
 DOCUMENTS: dict[str, Callable[[str], str]] = {
+    "docs/parameters.md": lambda text: fill(text, parameters_doc.REGIONS),
     "docs/settings.md": lambda _: reference(),
     "docs/tool-calls.md": lambda text: fill(text, REGIONS),
 }

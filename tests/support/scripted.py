@@ -6,6 +6,7 @@ import anyio
 
 from pipeline.events import UpstreamEvent
 from pipeline.models import Model
+from pipeline.parameters import Family, ignored_by
 from pipeline.request import Request
 from pipeline.upstream.base import Outgoing
 
@@ -38,7 +39,7 @@ class ScriptedUpstream:
         return request
 
     def write(self, request: Request) -> Outgoing:
-        return Outgoing(request, b"", "".join(message.text for message in request.messages), request.ignored)
+        return Outgoing(request, b"", "".join(message.text for message in request.messages), ignored_by(Family.COMPOSER, request))
 
     async def stream(self, outgoing: Outgoing, key: str | None) -> AsyncGenerator[list[UpstreamEvent], None]:
         self.opened += 1

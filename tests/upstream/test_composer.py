@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from pipeline.credential import Credential, Kind, Secret
-from pipeline.errors import UnsupportedParameter, UpstreamUnusable
+from pipeline.errors import RequestError, UpstreamUnusable
 from pipeline.events import Failed, Finish, TextDelta
 from pipeline.identity import FROZEN_TIME, Identity
 from pipeline.models import MODELS
@@ -22,6 +22,7 @@ from pipeline.wire.composer import encode_end, encode_native_call, encode_text, 
 from pipeline.wire.composer_request import ComposerRequest, decode_request
 from tests.support.composer_backend import ASK, KEY, TOKEN, Mocked, Pieces, batches_of, composer, events_of, failure_of, jwt, said
 from tests.support.composer_server import ENDPOINT
+from tests.support.image_files import PNG, data_url, png
 from tests.support.splits import splits
 
 STREAM = encode_thinking("hm") + encode_text("naïve") + encode_text("x" * 200, compress=True) + encode_native_call("c1", "read", "{}") + encode_end()
@@ -97,10 +98,23 @@ def test_a_missing_setting_is_named(missing):
     assert upstream.models()
 
 
-def test_images_are_refused():
-    request = msgspec.structs.replace(ASK, messages=(Message(Role.USER, (ImagePart("data:image/png;base64,AA=="),)),))
-    with pytest.raises(UnsupportedParameter):
-        saying().upstream().write(request)
+@pytest.mark.parametrize("conversation", [None, "s-1"])
+async def test_images_are_sent_as_bytes_with_their_size(conversation):
+    parts = (ImagePart(data_url(PNG)), ImagePart(data_url(png(640, 480))))
+    request = msgspec.structs.replace(ASK, messages=(Message(Role.USER, parts),), conversation=conversation)
+    host = saying(STREAM)
+    await events_of(host.upstream(), request)
+    message = message_of(host.requests[-1])
+    assert [(image.data, image.width, image.height) for image in message.images] == [(PNG, 19, 7), (png(640, 480), 640, 480)]
+    assert "[image 2]" in message.text
+
+
+@pytest.mark.parametrize("url", ["https://a.example/b.png", "data:image/png;base64,AA==", data_url(PNG + bytes(1_000))])
+def test_an_image_that_is_not_sent_is_the_clients_error(url):
+    request = msgspec.structs.replace(ASK, messages=(Message(Role.USER, (ImagePart(url),)),))
+    with pytest.raises(RequestError) as raised:
+        saying().upstream(max_image_bytes=1_000).write(request)
+    assert (raised.value.status, raised.value.param) == (400, "messages[0].content[0].image_url")
 
 
 @pytest.mark.parametrize("header", [("X-A", "a\r\nX-B: b"), ("X-Ä", "a"), ("X-A", "ä"), ("X-A", "\0")])
