@@ -2,7 +2,8 @@
 
 Only what the stages need is here, in one shape. A body's own dialect, spelling and order of fields are gone, except `extra`: the client's fields that
 no stage reads, kept for upstreams that take them unchanged (`pass_fields`). What was mapped or repaired on the way in is named in `notices`, and
-`ignored` names the parameters in `extra` for which Composer has nothing. So an answer can say what became of them.
+`ignored` names what no upstream gets: a field whose wish another one overruled, or a key of an object that is read in part (`reasoning.summary`). So
+an answer can say what became of them (`pipeline.parameters.ignored_by`).
 """
 
 from enum import StrEnum

@@ -60,7 +60,7 @@ def decode_body(body: bytes) -> dict[str, Json]:
         raise MalformedBody(
             f"The body is not valid JSON (near byte {where[1]})." if where else "The body is not valid JSON: it ends too early."
         ) from None
-    if not _is_object(value):
+    if not is_object(value):
         raise RequestError("The body must be a JSON object.")
     if body.count(b"[") + body.count(b"{") > MAX_DEPTH:  # fewer brackets cannot nest deeper, and most bodies of chat clients end here
         _check_depth(value)
@@ -109,7 +109,8 @@ def _check_depth(value: Container) -> None:
     raise _too_deep()
 
 
-def _is_object(value: Json) -> TypeGuard[dict[str, Json]]:
+def is_object(value: Json) -> TypeGuard[dict[str, Json]]:
+    """Whether a decoded value is a JSON object."""
     return isinstance(value, dict)
 
 

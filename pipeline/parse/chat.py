@@ -1,9 +1,9 @@
 """A Chat Completions body as the canonical Request.
 
 Theory of operation: the bytes are decoded once (`pipeline.parse.body`); the conversation, the tools and the options each have a reader of their own,
-and the table of parameters settles every other field. What comes out is complete or a `RequestError` was raised: a wrong type or value is the
-client's error and names its field. What was mapped, left out or has no effect is in `notices` and `ignored`. The order of the checks is fixed
-(parameters, messages, tools, options), so that one body always gives the same error.
+and the table of parameters (`pipeline.parameters`) settles every other field. What comes out is complete or a `RequestError` was raised: a wrong type
+or value is the client's error and names its field. What was mapped or left out is in `notices`, what no reader looked at in `extra` and `ignored`.
+The order of the checks is fixed (parameters, messages, tools, options), so that one body always gives the same error.
 """
 
 import msgspec
@@ -12,7 +12,7 @@ from pipeline.errors import RequestError
 from pipeline.parse.body import decode_body, read
 from pipeline.parse.history import History, read_history
 from pipeline.parse.options import read_options
-from pipeline.parse.parameters import sort_parameters
+from pipeline.parse.parameters import unread_fields
 from pipeline.parse.tools import read_toolbox
 from pipeline.request import Json, Request
 
@@ -68,22 +68,22 @@ def build_request(
     Raises:
         RequestError: as `parse_chat`.
     """
-    extra = sort_parameters(fields)
+    extra = unread_fields(fields)
     history = history or read_history(fields.get("messages"), "messages")
     toolbox = read_toolbox(fields)
-    options, option_notices = read_options(fields)
+    options = read_options(fields)
     envelope = read(fields, Envelope, "")
     return Request(
         model=envelope.model or "",
         messages=history.messages,
         tools=toolbox.tools,
         tool_choice=toolbox.choice,
-        options=options,
+        options=options.options,
         stream=bool(envelope.stream),
         include_usage=envelope.stream_options is not None and bool(envelope.stream_options.include_usage),
         agent=agent or bool(toolbox.tools),
         conversation=conversation,
-        extra=extra.extra,
-        ignored=extra.ignored,
-        notices=tuple(dict.fromkeys((*history.notices, *toolbox.notices, *option_notices))),
+        extra=extra | options.extra,
+        ignored=toolbox.unread + options.unread,
+        notices=tuple(dict.fromkeys((*history.notices, *toolbox.notices, *options.notices))),
     )

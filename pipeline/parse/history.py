@@ -1,12 +1,12 @@
 """The conversation of a Chat Completions body as canonical messages.
 
-Theory of operation: a list of message objects comes in, one `Message` each goes out, in the order sent. Roles fold (`developer` is a system message,
-`function` a tool message). Calls and results of the legacy function form get ids of our own, so that they pair up as the modern ones do. A result
-that answers no earlier call is kept and named in a Notice. Nothing is reordered, merged or dropped here; reasoning that a client echoes is kept with
-its message.
+Theory of operation: a list of message objects comes in, one `Message` each goes out. Roles fold (`developer` is a system message, `function` a tool
+message). Calls and results of the legacy function form get ids of our own, so that they pair up as the modern ones do. Reasoning that a client echoes
+is kept with its message, and a refusal becomes text. Nothing is merged or dropped here, and the order is as sent, except for results of tools that do
+not stand behind their call (`pipeline.parse.pairing`).
 """
 
-from collections import deque
+from itertools import count
 
 import msgspec
 
@@ -14,6 +14,7 @@ from pipeline.errors import RequestError, UnsupportedParameter
 from pipeline.events import Notice
 from pipeline.parse.body import read
 from pipeline.parse.content import Content, read_content
+from pipeline.parse.pairing import Key, Turn, pair_results
 from pipeline.request import Json, Message, Role, TextPart, ToolCall
 
 ROLES = {
@@ -76,21 +77,20 @@ def read_history(value: Json, path: str) -> History:
     if value is None or value == []:
         raise RequestError(f"{path} must hold at least one message.", param=path)
     bodies = read(value, list[MessageBody], path)
-    reader = _HistoryReader()
-    messages = tuple(reader.message(body, f"{path}[{index}]") for index, body in enumerate(bodies))
-    return History(messages, tuple(reader.notices))
+    reader = _TurnReader({call.id for body in bodies for call in body.tool_calls or ()})
+    messages, notices = pair_results([reader.turn(body, f"{path}[{index}]") for index, body in enumerate(bodies)], path)
+    legacy = [Notice("legacy_functions", "function_call in the history was read as tool_calls")] if reader.has_legacy_calls else []
+    return History(messages, (*legacy, *notices))
 
 
-class _HistoryReader:
-    """Reads messages in order and remembers the calls made so far."""
+class _TurnReader:
+    """Reads messages one by one; `taken` are the ids of the client's own calls."""
 
-    def __init__(self) -> None:
-        self.notices: dict[Notice, None] = {}  # an ordered set: a history may hold thousands of stray results
-        self._call_ids: set[str] = set()
-        self._legacy_count = 0
-        self._legacy_open: dict[str, deque[str]] = {}  # function name -> ids of its calls that have no result yet
+    def __init__(self, taken: set[str]) -> None:
+        self.has_legacy_calls = False
+        self._legacy_ids = (call_id for number in count(1) if (call_id := f"call_legacy_{number}") not in taken)
 
-    def message(self, body: MessageBody, path: str) -> Message:
+    def turn(self, body: MessageBody, path: str) -> Turn:
         role = ROLES.get(body.role)
         if role is None:
             raise RequestError(f"{path}.role must be one of {', '.join(ROLES)}.", param=f"{path}.role")
@@ -98,16 +98,20 @@ class _HistoryReader:
             raise UnsupportedParameter(f"{path}.audio is not supported: only text and images are.", param=f"{path}.audio")
         parts = read_content(body.content, f"{path}.content")
         if role is Role.TOOL:
-            return Message(role, parts, tool_call_id=self._answered_call(body, path), name=body.name)
+            # a legacy result has the id of its call as soon as that is found
+            call_id = None if body.role == "function" else body.tool_call_id
+            return Turn(Message(role, parts, tool_call_id=call_id, name=body.name), answers=_answered(body, path))
         if role is not Role.ASSISTANT:
-            if body.tool_calls:
-                raise RequestError(f"{path}.tool_calls is only for assistant messages.", param=f"{path}.tool_calls")
-            return Message(role, parts, name=body.name)
+            for name in ("tool_calls", "function_call"):
+                if getattr(body, name):
+                    raise RequestError(f"{path}.{name} is only for assistant messages.", param=f"{path}.{name}")
+            return Turn(Message(role, parts, name=body.name))
         if body.refusal:
             parts = (*parts, TextPart(body.refusal))
-        return Message(role, parts, self._calls(body, path), name=body.name, reasoning=body.reasoning_content or body.reasoning or None)
+        calls, keys = self._calls(body, path)
+        return Turn(Message(role, parts, calls, name=body.name, reasoning=body.reasoning_content or body.reasoning or None), keys)
 
-    def _calls(self, body: MessageBody, path: str) -> tuple[ToolCall, ...]:
+    def _calls(self, body: MessageBody, path: str) -> tuple[tuple[ToolCall, ...], tuple[Key, ...]]:
         calls: list[ToolCall] = []
         for index, call in enumerate(body.tool_calls or ()):
             here = f"{path}.tool_calls[{index}]"
@@ -116,28 +120,18 @@ class _HistoryReader:
             if call.function is None:
                 raise RequestError(f"{here}.function is required.", param=f"{here}.function")
             calls.append(ToolCall(call.id, call.function.name, call.function.arguments or ""))
+        keys = [Key(call.id) for call in calls]
         if body.function_call is not None:
-            calls.append(self._legacy_call(body.function_call))
-        self._call_ids.update(call.id for call in calls)
-        return tuple(calls)
+            self.has_legacy_calls = True
+            calls.append(ToolCall(next(self._legacy_ids), body.function_call.name, body.function_call.arguments or ""))
+            keys.append(Key(body.function_call.name, is_name=True))
+        return tuple(calls), tuple(keys)
 
-    def _legacy_call(self, function: CalledFunction) -> ToolCall:
-        self._note(Notice("legacy_functions", "function_call in the history was read as tool_calls"))
-        self._legacy_count += 1
-        call_id = f"call_legacy_{self._legacy_count}"
-        self._legacy_open.setdefault(function.name, deque()).append(call_id)
-        return ToolCall(call_id, function.name, function.arguments or "")
 
-    def _answered_call(self, body: MessageBody, path: str) -> str | None:
-        if body.role == "function":
-            if not body.name:
-                raise RequestError(f"{path}.name is required: it names the function that answered.", param=f"{path}.name")
-            if waiting := self._legacy_open.get(body.name):
-                return waiting.popleft()
-        elif body.tool_call_id in self._call_ids:
-            return body.tool_call_id
-        self._note(Notice("orphan_tool_result", f"{path} answers no earlier call"))
-        return body.tool_call_id
-
-    def _note(self, notice: Notice) -> None:
-        self.notices[notice] = None
+def _answered(body: MessageBody, path: str) -> Key | None:
+    """The key of the call that a result answers."""
+    if body.role == "function":
+        if not body.name:
+            raise RequestError(f"{path}.name is required: it names the function that answered.", param=f"{path}.name")
+        return Key(body.name, is_name=True)
+    return None if body.tool_call_id is None else Key(body.tool_call_id)

@@ -2,19 +2,18 @@
 
 Theory of operation: the fields that several dialects spell differently meet here: three names for the token limit, `stop` as a string or a list,
 `response_format` and Responses' `text.format`, `reasoning_effort` and the `reasoning` object. Asking for an effort asks for reasoning. null means
-absent. Ranges are checked by the table of `pipeline.parse.parameters`, not here.
+absent. Of two spellings of one wish the first in `TOKEN_LIMITS`, or else the one of Chat Completions, counts; the other is named in `unread` where it
+says something else. So is what an object that is read in part holds besides. Ranges are checked by the table of parameters, not here.
 """
 
-from typing import TypeVar
+from collections.abc import Iterator
 
 import msgspec
 
 from pipeline.errors import RequestError
 from pipeline.events import Notice
-from pipeline.parse.body import read
+from pipeline.parse.body import is_object, read
 from pipeline.request import AnswerFormat, Json, Options
-
-T = TypeVar("T")
 
 # the first one that is given counts; the older name goes last
 TOKEN_LIMITS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
@@ -44,6 +43,7 @@ class TextBody(msgspec.Struct, frozen=True):
     """Responses' `text`."""
 
     format: FormatBody | None = None
+    verbosity: str | None = None
 
 
 class ReasoningBody(msgspec.Struct, frozen=True):
@@ -52,6 +52,14 @@ class ReasoningBody(msgspec.Struct, frozen=True):
     effort: str | None = None
     enabled: bool | None = None
     exclude: bool | None = None
+
+
+# the objects of which only these keys are read
+READ_IN_PART = {
+    "stream_options": frozenset({"include_usage"}),
+    "text": frozenset(TextBody.__struct_fields__),
+    "reasoning": frozenset(ReasoningBody.__struct_fields__),
+}
 
 
 class OptionFields(msgspec.Struct, frozen=True):
@@ -68,29 +76,61 @@ class OptionFields(msgspec.Struct, frozen=True):
     reasoning: bool | ReasoningBody | None = None
 
 
-def read_options(fields: dict[str, Json]) -> tuple[Options, tuple[Notice, ...]]:
-    """The options in a body, and what was left out of them.
+class OptionsRead(msgspec.Struct, frozen=True):
+    """The options; what of their fields has another spelling among those that are kept unread; the paths of what was not read; what was left out."""
+
+    options: Options
+    extra: dict[str, Json]
+    unread: tuple[str, ...]
+    notices: tuple[Notice, ...]
+
+
+def read_options(fields: dict[str, Json]) -> OptionsRead:
+    """The options in a body.
 
     Raises:
         RequestError: a wrong type, an unknown format, a json_schema format without a schema; `param` names the field.
 
-    >>> options, _ = read_options({"max_tokens": 9, "stop": "END", "reasoning_effort": "low"})
-    >>> options.max_tokens, options.stop, options.reasoning
-    (9, ('END',), True)
+    >>> found = read_options({"max_tokens": 9, "stop": "END", "reasoning": {"effort": "low", "summary": "auto"}})
+    >>> found.options.max_tokens, found.options.stop, found.options.reasoning_effort, found.unread
+    (9, ('END',), 'low', ('reasoning.summary',))
     """
     body = read(fields, OptionFields, "")
     stop, notices = _stop(body.stop)
     effort, reasoning = _reasoning(body)
-    limits: list[int] = [limit for name in TOKEN_LIMITS if (limit := getattr(body, name)) is not None]
+    limits = _limits(body)
     options = Options(
-        max_tokens=limits[0] if limits else None,
+        max_tokens=next(iter(limits.values()), None),
         stop=stop,
         answer_format=_answer_format(body),
         parallel_tool_calls=body.parallel_tool_calls is not False,
         reasoning_effort=effort,
         reasoning=reasoning,
     )
-    return options, notices
+    text = body.text or TextBody()
+    has_verbosity = fields.get("verbosity") is not None
+    extra: dict[str, Json] = {} if text.verbosity is None or has_verbosity else {"verbosity": text.verbosity}
+    overruled = {
+        **{name: limit != options.max_tokens for name, limit in limits.items()},
+        "text.format": text.format is not None and body.response_format is not None and text.format != body.response_format,
+        "text.verbosity": text.verbosity is not None and has_verbosity and text.verbosity != fields["verbosity"],
+        "reasoning.effort": isinstance(body.reasoning, ReasoningBody) and body.reasoning.effort not in (None, effort),
+    }
+    unread = (*(name for name, is_so in overruled.items() if is_so), *_besides(fields))
+    return OptionsRead(options, extra, unread, notices)
+
+
+def _limits(body: OptionFields) -> dict[str, int]:
+    """The token limits that are given, the one that counts first."""
+    return {name: limit for name in TOKEN_LIMITS if (limit := getattr(body, name)) is not None}
+
+
+def _besides(fields: dict[str, Json]) -> Iterator[str]:
+    """The paths of what objects hold that nothing here reads."""
+    for name, known in READ_IN_PART.items():
+        value = fields.get(name)
+        if is_object(value):
+            yield from (f"{name}.{key}" for key, inner in value.items() if key not in known and inner is not None)
 
 
 def _stop(value: str | list[str] | None) -> tuple[tuple[str, ...], tuple[Notice, ...]]:

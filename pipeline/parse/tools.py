@@ -68,11 +68,12 @@ class ChoiceBody(msgspec.Struct, frozen=True):
 
 
 class Toolbox(msgspec.Struct, frozen=True):
-    """What the model may call, what the client said about calling, and what was mapped or left out."""
+    """What the model may call, what the client said about calling, what was mapped or left out, and the names of fields that were not read."""
 
     tools: tuple[Tool, ...] = ()
     choice: ToolChoice = ToolChoice()
     notices: tuple[Notice, ...] = ()
+    unread: tuple[str, ...] = ()
 
 
 def read_toolbox(fields: dict[str, Json]) -> Toolbox:
@@ -94,9 +95,9 @@ def read_toolbox(fields: dict[str, Json]) -> Toolbox:
         _add(tools, function, f"functions[{index}]")
     if functions or fields.get("function_call") is not None:
         notices.append(Notice("legacy_functions", "functions and function_call were read as tools and tool_choice"))
-    field = "tool_choice" if fields.get("tool_choice") is not None else "function_call"
-    choice, kept = _choice(fields.get(field), field, tuple(tools.values()))
-    return Toolbox(kept, choice, tuple(dict.fromkeys(notices)))
+    given = [name for name in ("tool_choice", "function_call") if fields.get(name) is not None]
+    choice, kept = _choice(fields[given[0]], given[0], tuple(tools.values())) if given else (ToolChoice(), tuple(tools.values()))
+    return Toolbox(kept, choice, tuple(dict.fromkeys(notices)), tuple(given[1:]))
 
 
 def _list(fields: dict[str, Json], name: str, shape: type[list[T]]) -> list[T]:
@@ -131,8 +132,6 @@ def _add(tools: dict[str, Tool], function: FunctionBody, path: str) -> None:
 
 def _choice(value: Json, path: str, tools: tuple[Tool, ...]) -> tuple[ToolChoice, tuple[Tool, ...]]:
     """The choice, and the tools that it leaves on offer."""
-    if value is None:
-        return ToolChoice(), tools
     if isinstance(value, str):
         return ToolChoice(_mode(value, path, tools)), tools
     if not isinstance(value, dict):

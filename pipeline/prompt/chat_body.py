@@ -108,8 +108,9 @@ def left_out(request: Request, profile: ChatProfile) -> tuple[Notice, ...]:
 
 
 def not_passed(request: Request, profile: ChatProfile) -> tuple[str, ...]:
-    """The parameters that only pass through, by the names of those that do not pass here."""
-    return tuple(name for name in request.ignored if _why_left_out(name, profile) is not None)
+    """The names of the fields that this target takes no notice of: `pipeline.parameters.ignored_by` says what of it the client is told."""
+    effort = () if profile.reasoning_effort else ("reasoning_effort",)
+    return (*effort, *(name for name in request.extra if _why_left_out(name, profile) is not None))
 
 
 def prompt_text(request: Request) -> str:

@@ -65,7 +65,6 @@ def test_the_rest_is_read_as_in_chat():
     assert request.agent
     assert (request.options.max_tokens, request.options.reasoning_effort) == (9, "high")
     assert request.options.answer_format.kind == "json_object"
-    assert request.ignored == ("store",)
     assert request.extra == {"store": False, "include": ["reasoning.encrypted_content"]}
 
 

@@ -71,15 +71,15 @@ def test_calls_and_results_are_kept_as_sent():
         messages=[
             {"role": "assistant", "content": "two", "tool_calls": [call("a", arguments='{"x": 007}'), call("b")]},
             {"role": "tool", "tool_call_id": "b", "content": "B"},
-            {"role": "user", "content": "wait"},
             {"role": "tool", "tool_call_id": "a", "content": [{"type": "text", "text": "A"}]},
+            {"role": "user", "content": "and?"},
         ]
     )
     assert request.messages == (
         Message(Role.ASSISTANT, (TextPart("two"),), (ToolCall("a", "f", '{"x": 007}'), ToolCall("b", "f", "{}"))),
         Message(Role.TOOL, (TextPart("B"),), tool_call_id="b"),
-        Message(Role.USER, (TextPart("wait"),)),
         Message(Role.TOOL, (TextPart("A"),), tool_call_id="a"),
+        Message(Role.USER, (TextPart("and?"),)),
     )
     assert request.notices == ()
 
@@ -88,24 +88,32 @@ def test_calls_and_results_are_kept_as_sent():
 def test_a_result_that_answers_nothing_is_kept_and_named(call_id):
     request = parse(messages=[{"role": "tool", "tool_call_id": call_id, "content": "lost?"}])
     assert request.messages == (Message(Role.TOOL, (TextPart("lost?"),), tool_call_id=call_id),)
-    assert [(notice.code, notice.detail) for notice in request.notices] == [("orphan_tool_result", "messages[0] answers no earlier call")]
-
-
-def test_a_result_before_its_call_answers_nothing():
-    request = parse(messages=[{"role": "tool", "tool_call_id": "a"}, {"role": "assistant", "tool_calls": [call("a")]}])
-    assert [notice.code for notice in request.notices] == ["orphan_tool_result"]
+    assert [(notice.code, notice.detail) for notice in request.notices] == [("orphan_tool_result", "messages[0] answers no call")]
 
 
 def test_legacy_calls_pair_up_in_order():
     legacy = {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}}
-    result = {"role": "function", "name": "f", "content": "1"}
-    request = parse(messages=[legacy, legacy, result, result, result])
-    ids = [message.tool_calls[0].id for message in request.messages[:2]]
-    assert len(set(ids)) == 2
-    assert [message.tool_call_id for message in request.messages[2:]] == [*ids, None]
-    assert {message.role for message in request.messages[2:]} == {Role.TOOL}
-    assert {message.name for message in request.messages[2:]} == {"f"}
-    assert [notice.code for notice in request.notices] == ["legacy_functions", "orphan_tool_result"]
+    result = {"role": "function", "name": "f"}
+    request = parse(messages=[legacy, legacy, *({**result, "content": str(number)} for number in range(3))])
+    made = [call.id for message in request.messages for call in message.tool_calls]
+    results = [message for message in request.messages if message.role is Role.TOOL]
+    assert len(set(made)) == 2
+    assert [message.tool_call_id for message in results] == [*made, None]
+    assert [message.text for message in results] == ["0", "1", "2"]
+    assert {message.name for message in results} == {"f"}
+    assert [notice.code for notice in request.notices] == ["legacy_functions", "tool_results_moved", "orphan_tool_result"]
+
+
+def test_the_id_of_a_legacy_call_is_nobody_else_s():
+    legacy = {"role": "assistant", "function_call": {"name": "f"}}
+    request = parse(messages=[legacy, {"role": "assistant", "tool_calls": [call("call_legacy_1")]}])
+    made = [call.id for message in request.messages for call in message.tool_calls]
+    assert made[1] == "call_legacy_1"
+    assert len(set(made)) == 2
+
+
+def test_calls_of_somebody_else_are_refused():
+    assert refused(messages=[{"role": "user", "function_call": {"name": "f"}}]).param == "messages[0].function_call"
 
 
 def test_custom_calls_are_refused():

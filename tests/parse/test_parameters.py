@@ -3,13 +3,14 @@
 import pytest
 
 from pipeline.errors import UnsupportedParameter
+from pipeline.parameters import ANY_OTHER, BY_NAME, PARAMETERS
 from pipeline.parse.chat import Envelope, parse_chat
 from pipeline.parse.options import OptionFields
-from pipeline.parse.parameters import PARAMETERS, Policy
-from tests.support.chat_bodies import encode, parse, refused
+from tests.support.chat_bodies import TOOL, encode, parse, refused
 
+ROWS = tuple(BY_NAME.values())
 READ_ELSEWHERE = {"messages", "tools", "tool_choice", "functions", "function_call"}
-WITH_SHAPE = [row.name for row in PARAMETERS if row.shape is not None]
+WITH_SHAPE = [row.name for row in ROWS if not isinstance(row.shape, str)]
 
 # a value of the right type that asks for something
 GOOD = {
@@ -44,26 +45,58 @@ OUTSIDE = [
 ]
 
 
-def test_every_parameter_that_is_read_has_a_row():
+def test_every_parameter_that_is_read_has_a_row_and_the_others_are_kept_or_rejected():
     read = {*OptionFields.__struct_fields__, *Envelope.__struct_fields__, *READ_ELSEWHERE}
-    assert {row.name for row in PARAMETERS if row.policy in (Policy.HONOURED, Policy.MAPPED)} == read
-    assert len({row.name for row in PARAMETERS}) == len(PARAMETERS)
+    assert {row.name for row in ROWS if not row.is_kept and not row.is_rejected} == read
+
+
+def test_the_last_row_stands_for_all_others_and_rows_of_one_name_check_alike():
+    assert PARAMETERS[-1].name == ANY_OTHER
+    assert [row.name for row in PARAMETERS].count(ANY_OTHER) == 1
+    assert len({(row.name, row.values) for row in PARAMETERS}) == len(PARAMETERS)
+    checks = {(row.name, row.low, row.high, repr(row.harmless), repr(row.shape)) for row in PARAMETERS}
+    assert len(checks) == len(ROWS) + 1
 
 
 def test_the_samples_cover_the_table():
-    assert set(GOOD) == {row.name for row in PARAMETERS if row.policy is Policy.IGNORED}
-    assert set(ASKS) == {row.name for row in PARAMETERS if row.policy is Policy.REJECTED}
-    assert {name for name, _ in OUTSIDE} == {row.name for row in PARAMETERS if row.low is not None}
+    assert set(GOOD) == {row.name for row in ROWS if row.is_kept}
+    assert set(ASKS) == {row.name for row in ROWS if row.is_rejected}
+    assert {name for name, _ in OUTSIDE} == {row.name for row in ROWS if row.low is not None}
 
 
-def test_ignored_parameters_are_reported_and_kept():
-    request = parse(**GOOD)
-    assert request.ignored == tuple(GOOD)
-    assert request.extra == GOOD
+def test_what_no_parser_reads_is_kept_in_the_client_s_order():
+    assert list(parse(**GOOD).extra.items()) == list(GOOD.items())
+    assert list(parse(user="u", temperature=1, seed=3).extra) == ["user", "temperature", "seed"]
 
 
-def test_ignored_in_the_client_s_order():
-    assert parse(user="u", temperature=1, seed=3).ignored == ("user", "temperature", "seed")
+# fields -> what is named because nobody gets it
+NOT_READ = [
+    ({"max_completion_tokens": 6, "max_tokens": 5}, ["max_tokens"]),
+    ({"max_completion_tokens": 6, "max_output_tokens": 7, "max_tokens": 6}, ["max_output_tokens"]),
+    ({"max_completion_tokens": 6, "max_tokens": 6}, []),
+    ({"response_format": {"type": "json_object"}, "text": {"format": {"type": "text"}}}, ["text.format"]),
+    ({"response_format": {"type": "text"}, "text": {"format": {"type": "text"}}}, []),
+    ({"verbosity": "low", "text": {"verbosity": "high"}}, ["text.verbosity"]),
+    ({"verbosity": "low", "text": {"verbosity": "low"}}, []),
+    ({"reasoning_effort": "low", "reasoning": {"effort": "high", "enabled": True}}, ["reasoning.effort"]),
+    ({"reasoning": {"effort": "high", "summary": "auto", "max_tokens": None, "exclude": False}}, ["reasoning.summary"]),
+    ({"stream": True, "stream_options": {"include_usage": True, "include_obfuscation": False}}, ["stream_options.include_obfuscation"]),
+    ({"text": {"format": {"type": "text"}, "x": 1}}, ["text.x"]),
+    ({"reasoning": True, "stream_options": None, "text": {}}, []),
+    ({"tools": [TOOL], "tool_choice": "none", "function_call": "auto"}, ["function_call"]),
+    ({"tools": [TOOL], "tool_choice": None, "function_call": "auto"}, []),
+]
+
+
+@pytest.mark.parametrize(("fields", "names"), NOT_READ, ids=str)
+def test_what_nobody_reads_is_named(fields, names):
+    assert list(parse(**fields).ignored) == names
+
+
+def test_verbosity_has_two_spellings():
+    assert parse(text={"verbosity": "low"}).extra == {"verbosity": "low"}
+    assert parse(text={"verbosity": "low"}, verbosity="high").extra == {"verbosity": "high"}
+    assert refused(text={"verbosity": 3}).param == "text.verbosity"
 
 
 def test_unknown_fields_are_kept_and_not_judged():
@@ -72,7 +105,7 @@ def test_unknown_fields_are_kept_and_not_judged():
     assert (request.extra, request.ignored) == (unknown, ())
 
 
-@pytest.mark.parametrize("name", [row.name for row in PARAMETERS if row.name != "messages"])
+@pytest.mark.parametrize("name", [name for name in BY_NAME if name != "messages"])
 def test_null_means_absent(name):
     request = parse(**{name: None})
     assert (request.extra, request.ignored, request.notices) == ({}, (), ())
@@ -82,9 +115,10 @@ def test_null_means_absent(name):
 def test_rejected(name, value):
     error = refused(UnsupportedParameter, **{name: value})
     assert (error.param, error.code) == (name, "unsupported_parameter")
+    assert error.message.endswith(".")
 
 
-@pytest.mark.parametrize(("name", "value"), [(row.name, value) for row in PARAMETERS for value in row.harmless])
+@pytest.mark.parametrize(("name", "value"), [(row.name, value) for row in ROWS for value in row.harmless])
 def test_a_rejected_parameter_that_asks_for_nothing_passes(name, value):
     request = parse(**{name: value})
     assert (request.extra, request.ignored) == ({}, ())
@@ -103,7 +137,7 @@ def test_wrong_type(name):
     assert refused(**{name: wrong}).param == name
 
 
-@pytest.mark.parametrize("row", [row for row in PARAMETERS if row.shape in (int, float)], ids=lambda row: row.name)
+@pytest.mark.parametrize("row", [row for row in ROWS if row.shape in (int, float)], ids=lambda row: row.name)
 def test_a_boolean_is_no_number(row):
     assert refused(**{row.name: True}).param == row.name
 

@@ -206,4 +206,9 @@ OPTIONAL = {
 
 @given(st.fixed_dictionaries({"model": NAMES, "messages": st.lists(MESSAGES, min_size=1, max_size=5)}, optional=OPTIONAL))
 def test_nothing_is_lost(body):
-    assert json.loads(write_chat_body(parse_chat(json.dumps(body).encode()), ALL)) == {**body, **STREAMED}
+    request = parse_chat(json.dumps(body).encode())
+    written = json.loads(write_chat_body(request, ALL))
+    if any(notice.code == "tool_results_moved" for notice in request.notices):
+        body = {**body, "messages": sorted(body["messages"], key=json.dumps)}
+        written["messages"].sort(key=json.dumps)
+    assert written == {**body, **STREAMED}

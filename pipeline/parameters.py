@@ -1,0 +1,278 @@
+"""What becomes of every request parameter, on each family of upstreams: the one table.
+
+Theory of operation: a row of `PARAMETERS` is one parameter of a Chat Completions body, or those of its values that fare alike. It says which values
+are taken and, for each family, what is done (`Effect`) and in a sentence for users what that means. Three things are made from it: parsing checks
+types and ranges, refuses what is `REJECTED` and sets aside what no parser reads; `ignored_by` names what has no effect, which is the response header
+`penstock-ignored`; and docs/parameters.md is printed. A test sends each row through a server and compares what happened.
+
+Invariants: every field of a body has a row, the last one stands for all that are not named. What is ignored on one family is passed on or ignored on
+the other, never half read: such a field is kept as the client sent it (`Request.extra`).
+"""
+
+from collections.abc import Collection
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from pipeline.request import Json, Request
+
+MAX_COUNT = 2**31 - 1
+ANY_OTHER = "*"
+
+
+class Family(StrEnum):
+    """Upstreams that treat parameters alike."""
+
+    COMPOSER = "Composer"
+    """What takes a prompt and nothing else: Composer itself, and the embedded demo, which is sent what Composer would be."""
+
+    OPENAI_CHAT = "OpenAI-compatible"
+    """What takes a Chat Completions body."""
+
+
+class Effect(StrEnum):
+    """What becomes of a parameter."""
+
+    HONOURED = "honoured"
+    EMULATED = "emulated"
+    MAPPED = "mapped"
+    PASSED_ON = "passed on"
+    IGNORED = "ignored"
+    REJECTED = "rejected"
+
+
+# what the words mean, for the document
+EFFECTS = {
+    Effect.HONOURED: "It does what it says.",
+    Effect.EMULATED: "The upstream has nothing of the kind; the gateway sees to it, as far as the sentence beside it says.",
+    Effect.MAPPED: "It is read as another parameter, and fares as that one does.",
+    Effect.PASSED_ON: "It reaches the upstream as it was sent, and the upstream does with it what it does. Where the profile's `pass_fields` does "
+    "not have it, it is ignored.",
+    Effect.IGNORED: "It has no effect, and the header `penstock-ignored` names it.",
+    Effect.REJECTED: "The answer is 400 with the code `unsupported_parameter`, and `param` names it.",
+}
+
+
+# the types that parsing checks by the table, in words
+TYPES: dict[Any, str] = {
+    int: "an integer",
+    float: "a number",
+    bool: "true or false",
+    str: "text",
+    list[str]: "an array of text",
+    dict[str, Any]: "an object",
+    dict[str, float]: "an object of numbers",
+}
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What is done, and a sentence about it that is true for users; an empty one where the effect says all."""
+
+    effect: Effect
+    says: str = ""
+
+
+class Parameter(msgspec.Struct, frozen=True):
+    """One row.
+
+    `shape` is the type, or the name of one that a parser of its own checks; `low` and `high` bound a number, or each number of an object. `harmless`
+    are the values of a rejected one that ask for nothing. `values` says which values it is about, where they do not all fare alike.
+    """
+
+    name: str
+    composer: Outcome
+    openai_chat: Outcome
+    shape: Any
+    low: float | None = None
+    high: float | None = None
+    harmless: tuple[Json, ...] = ()
+    values: str = ""
+
+    def outcome(self, family: Family) -> Outcome:
+        """What is done on upstreams of a family."""
+        return self.composer if family is Family.COMPOSER else self.openai_chat
+
+    @property
+    def takes(self) -> str:
+        """The type and the range, in words."""
+        kind: str = self.shape if isinstance(self.shape, str) else TYPES[self.shape]
+        if self.low is None or self.high is None:
+            return kind
+        return f"{kind} from {self.low}" if self.high == MAX_COUNT else f"{kind} from {self.low} to {self.high}"
+
+    @property
+    def is_rejected(self) -> bool:
+        """Whether no upstream gets it."""
+        return self.composer.effect is self.openai_chat.effect is Effect.REJECTED
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether it stays among the fields that no parser reads."""
+        return self.openai_chat.effect is Effect.PASSED_ON
+
+
+def _both(name: str, shape: Any, effect: Effect, says: str = "") -> Parameter:
+    return Parameter(name, Outcome(effect, says), Outcome(effect, says), shape)
+
+
+def _kept(name: str, shape: Any, low: float | None = None, high: float | None = None) -> Parameter:
+    return Parameter(name, Outcome(Effect.IGNORED), Outcome(Effect.PASSED_ON), shape, low, high)
+
+
+def _rejected(name: str, shape: Any, says: str, *harmless: Json, low: float | None = None, high: float | None = None) -> Parameter:
+    return Parameter(name, Outcome(Effect.REJECTED, says), Outcome(Effect.REJECTED, says), shape, low, high, harmless)
+
+
+def _limit(name: str) -> Parameter:
+    return Parameter(
+        name,
+        Outcome(Effect.EMULATED, "The model is told, and the answer is cut at that many estimated tokens, with `finish_reason: length`."),
+        Outcome(Effect.HONOURED, "Sent under the name in the profile's `token_limit_field`."),
+        int,
+        1,
+        MAX_COUNT,
+    )
+
+
+_SHOWS_REASONING = "shows the model's reasoning in the answer where `reasoning.output` is `on-request`"
+_LEGACY = "A notice `legacy_functions` says so."
+
+# Sources: OpenAI's Chat Completions reference for names, types and ranges; max_output_tokens and text are the Responses spelling of the same wish.
+PARAMETERS = (
+    Parameter(
+        "model",
+        Outcome(Effect.HONOURED, "Chooses the upstream and the model there; an empty one is `composer-2.5`."),
+        Outcome(Effect.HONOURED, "Chooses the upstream, which is asked for the model that the route names."),
+        "text",
+    ),
+    Parameter(
+        "messages",
+        Outcome(Effect.HONOURED, "Sent as one prompt. Reasoning in the history is left out."),
+        Outcome(Effect.HONOURED, "Results of tools are put behind their calls, with the notice `tool_results_moved`."),
+        "an array that is not empty",
+    ),
+    _both("stream", "true or false", Effect.HONOURED),
+    _both("stream_options", "an object", Effect.HONOURED, "`include_usage`; any other key is reported."),
+    Parameter(
+        "tools",
+        Outcome(Effect.HONOURED, "Functions, nested or flat. Described in the prompt; the calls in the model's text are tool calls."),
+        Outcome(Effect.HONOURED, "Functions, nested or flat."),
+        "an array",
+    ),
+    Parameter(
+        "tool_choice",
+        Outcome(Effect.HONOURED, "The model is told; behind `none`, no call is passed on."),
+        Outcome(Effect.HONOURED),
+        "text, or an object",
+        values="auto, none, allowed_tools",
+    ),
+    Parameter(
+        "tool_choice",
+        Outcome(
+            Effect.EMULATED,
+            "The model is told. An answer without such a call carries the notice `tool_choice_unsatisfied`. With `tools.strict` it is an error (502) "
+            "of that name, after one more try when it is not streamed.",
+        ),
+        Outcome(Effect.HONOURED),
+        "text, or an object",
+        values="required, or a function",
+    ),
+    Parameter(
+        "parallel_tool_calls",
+        Outcome(Effect.HONOURED, "The model is told; behind `false`, every call but the first is left out, with the notice `parallel_call_dropped`."),
+        Outcome(Effect.HONOURED),
+        "true or false",
+    ),
+    Parameter(
+        "stop",
+        Outcome(Effect.EMULATED, "The model is told, and the answer ends just before the first of the texts, with `finish_reason: stop`."),
+        Outcome(Effect.HONOURED),
+        "text, or an array of text",
+    ),
+    _limit("max_completion_tokens"),
+    _limit("max_output_tokens"),
+    _limit("max_tokens"),
+    Parameter(
+        "response_format",
+        Outcome(
+            Effect.EMULATED,
+            "The model is told. A code fence around the JSON is removed, and the answer is validated. One that fails is, after one more try, an "
+            "error (502) `response_format_unsatisfied`. A stream has left by then: only the log has a notice of that name.",
+        ),
+        Outcome(Effect.HONOURED),
+        "an object",
+        values="json_object, json_schema",
+    ),
+    _both("text", "an object", Effect.MAPPED, "`text.format` is `response_format`, `text.verbosity` is `verbosity`; any other key is reported."),
+    Parameter(
+        "reasoning_effort",
+        Outcome(Effect.EMULATED, f"Any but `none` {_SHOWS_REASONING}; how much the model thinks is its own choice."),
+        Outcome(Effect.HONOURED, f"Ignored where the profile takes none. Any but `none` {_SHOWS_REASONING}."),
+        "text",
+    ),
+    _both(
+        "reasoning",
+        "true or false, or an object",
+        Effect.MAPPED,
+        f"`effort` is `reasoning_effort`; `true`, or an object without `enabled: false` and `exclude: true`, {_SHOWS_REASONING}. Any other key is "
+        "reported.",
+    ),
+    _both("functions", "an array", Effect.MAPPED, f"They are `tools`. {_LEGACY}"),
+    _both("function_call", "text, or an object", Effect.MAPPED, f"It is `tool_choice`. {_LEGACY}"),
+    _kept("temperature", float, 0, 2),
+    _kept("top_p", float, 0, 1),
+    _kept("presence_penalty", float, -2, 2),
+    _kept("frequency_penalty", float, -2, 2),
+    _kept("logit_bias", dict[str, float], -100, 100),
+    _kept("seed", int),
+    _kept("user", str),
+    _kept("metadata", dict[str, Any]),
+    _kept("store", bool),
+    _kept("service_tier", str),
+    _kept("prediction", dict[str, Any]),
+    _kept("verbosity", str),
+    _kept("web_search_options", dict[str, Any]),
+    _rejected("n", int, "One answer a request.", 1, low=1, high=128),
+    _rejected("logprobs", bool, "", False),
+    _rejected("top_logprobs", int, "", 0, low=0, high=20),
+    _rejected("audio", dict[str, Any], ""),
+    _rejected("modalities", list[str], "Text only.", ["text"], []),
+    _rejected("background", bool, "", False),
+    Parameter(
+        ANY_OTHER,
+        Outcome(Effect.IGNORED),
+        Outcome(Effect.PASSED_ON, "One that would choose a host, a key, a model or a transport is ignored."),
+        "anything",
+    ),
+)
+
+BY_NAME = {row.name: row for row in PARAMETERS if row.name != ANY_OTHER}
+"""The row of a name; of a parameter with several rows the last, since all of them have the same checks."""
+
+_OTHERS = PARAMETERS[-1]
+
+
+def parameter(name: str) -> Parameter:
+    """The row of a field of a body."""
+    return BY_NAME.get(name, _OTHERS)
+
+
+def ignored_by(family: Family, request: Request, left_out: Collection[str] = ()) -> tuple[str, ...]:
+    """The client's parameters that have no effect on an upstream of this family, by name, in the order sent.
+
+    Args:
+        family: the upstream's.
+        request: as it is written for the upstream.
+        left_out: the names that this upstream's own profile keeps out of what it is sent.
+
+    >>> request = Request("m", (), extra={"temperature": 0.2, "top_k": 5}, ignored=("reasoning.summary",))
+    >>> ignored_by(Family.COMPOSER, request)
+    ('reasoning.summary', 'temperature', 'top_k')
+    >>> ignored_by(Family.OPENAI_CHAT, request, left_out=["top_k"])
+    ('reasoning.summary', 'top_k')
+    """
+    kept = (name for name in request.extra if name in left_out or parameter(name).outcome(family).effect is Effect.IGNORED)
+    # read, and still nothing for an upstream that takes no effort
+    effort = ("reasoning_effort",) if request.options.reasoning_effort and "reasoning_effort" in left_out else ()
+    return tuple(dict.fromkeys((*request.ignored, *kept, *effort)))
