@@ -86,25 +86,18 @@ class Compared(NamedTuple):
     theirs: str
 
 
-REVISION = "e3ebf3a1ad233686c4ecf97a57427ed11cb28da4"
 COMPARED_WITH = "standardagents/composer-api"
-COMPARED_SOURCE = f"https://github.com/{COMPARED_WITH}/blob/{REVISION}/worker/cursor.ts"
 
 COMPARED = (
-    Compared(case(8, "", K("r<｜final｜>OK<｜/final｜>")), "text `OK<｜/final｜>`"),
-    Compared(case(24, "", f"{B}{GLOB}"), "no call; the block as text, markers included"),
-    Compared(case(25, "", f"{B}{b}\nRead\n{S}path\na\n{E}"), "no call, no text"),
-    Compared(case(25, "", f"{B}{b}\nRead\n{S}path\na\n{GLOB}{E}"), "one call, of Read, with the second call's arguments in it"),
-    Compared(
-        case(29, "", block(call("Write", content="    def f():\n        pass\n"))),
-        r'`"def f():\n        pass"`: indentation and last newline trimmed',
-    ),
-    Compared(case(30, "", block(call("Write", content=f"a {e} b"))), '`"a"`'),
-    Compared(case(30, "", block(call("Write", content=f"a {E} b"))), "no call; the rest as text"),
-    Compared(case(31, "", block(call("Write", content="a </think> b"))), "no call; what stands behind the token as text"),
-    Compared(case(32, "", block(call("Write", content="007"))), "the number `7`"),
-    Compared(case(33, "", block(call("Write", mode="12345678901234567890"))), "`12345678901234567000`"),
-    Compared(case(37, "", f"{B}{b} Write {S} path /U/x/test {S} content 22 {e}{E}"), 'keys `"path /U/x/test"` and `"content 22"`, both empty'),
+    Compared(case(8, "", K("r<｜final｜>OK<｜/final｜>")), "`<｜/final｜>` leaks"),
+    Compared(case(24, "", f"{B}{GLOB}"), "raw markers leak"),
+    Compared(case(25, "", f"{B}{b}\nRead\n{S}path\na\n{E}"), "the call is dropped"),
+    Compared(case(29, "", block(call("Write", content="    def f():\n        pass\n"))), "indentation and final newline are trimmed"),
+    Compared(case(30, "", block(call("Write", content=f"a {e} b {E} c"))), "an end marker in a value cuts or loses the call"),
+    Compared(case(31, "", block(call("Write", content="a </think> b"))), "the argument is truncated"),
+    Compared(case(32, "", block(call("Write", content="123"))), "a number"),
+    Compared(case(33, "", block(call("Write", mode="12345678901234567890"))), "20-digit integers lose precision"),
+    Compared(case(37, "", f"{B}{b} Write {S} path /U/x/test {S} content 22 {e}{E}"), "a key `path /U/x/test`"),
 )
 
 _STREAM = f"Checking.\n\n{B}{GLOB}{E}"
@@ -115,5 +108,4 @@ COMPARED_SPLITS = {
     "full-width": (f"Checking.\n\n{full(B + b)}\nGlob\n{full(S)}targeting\n/p/**\n{full(S)}glob_pattern\n*\n{full(e + E)}", 2),
     "spaced": (f"Checking.\n\n{spaced(B + GLOB + E)}", 21),
     "mixed: the first bar full-width": (_STREAM.replace("|", "｜", 1), 15),
-    "`final` behind a word": ("reason <|final|>Visible", 15),
 }
