@@ -6,9 +6,9 @@ READY := $(VENV)/.ready
 ARGS ?=
 MINUTES ?= 20
 
-.PHONY: help setup serve test check docs bench fuzz lock clean
+.PHONY: help setup serve test test-clients check docs bench fuzz lock clean
 help:            ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 setup: $(READY)  ## a .venv with everything, from the locked and hashed requirements
 
@@ -25,6 +25,10 @@ serve: setup     ## run the gateway on http://127.0.0.1:8787 (ARGS="--port 9000"
 
 test: setup      ## the whole test suite (ARGS="-k markers")
 	@$(BIN)/python -m pytest $(ARGS)
+
+test-clients: setup  ## real clients against a real server; needs Node with npm (ARGS="-k opencode")
+	@$(BIN)/python -m tests.clients.install
+	@$(BIN)/python -m pytest -v --durations=5 -m clients tests/clients $(ARGS)
 
 check: setup     ## formatting, lint and types
 	@$(BIN)/ruff format --check .
@@ -49,4 +53,4 @@ lock:            ## resolve the dependencies again (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -q pyproject.toml --group dev -o requirements/dev.txt
 
 clean:           ## remove what the targets made
-	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .clients dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

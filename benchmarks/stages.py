@@ -24,7 +24,7 @@ from pipeline.machine.answer import AnswerMachine
 from pipeline.models import MODELS, Model
 from pipeline.request import Request
 from pipeline.upstream.base import Outgoing
-from pipeline.usage.estimate import tokens_of
+from pipeline.usage.estimate import tokens_in
 from pipeline.usage.meter import UsageMeter
 from pipeline.wire.composer import ComposerDecoder
 
@@ -49,6 +49,10 @@ class InMemoryUpstream:
     def find_model(self, model_id: str) -> Model | None:
         """What is known of the model."""
         return MODELS.get(model_id)
+
+    async def prepared(self, request: Request) -> Request:
+        """The request as it is."""
+        return request
 
     def write(self, request: Request) -> Outgoing:
         """Only the words of the request: nothing is sent."""
@@ -113,10 +117,10 @@ def _machine(name: str, label: str, script: Script) -> Workload[list[Event]]:
 
 def _meter(name: str, label: str, script: Script) -> Workload[UsageReport]:
     batches = _after_machine(script)
-    expected = tokens_of(len(script.text))
+    expected = tokens_in(script.text)
 
     def work() -> UsageReport:
-        meter = UsageMeter(prompt_characters=0)
+        meter = UsageMeter()
         for batch in batches:
             meter.feed(batch)
         return meter.report()
@@ -129,7 +133,7 @@ def _meter(name: str, label: str, script: Script) -> Workload[UsageReport]:
 
 
 def _emitter(name: str, label: str, script: Script) -> Workload[bytes]:
-    batches, usage = _after_machine(script), UsageMeter(0)
+    batches, usage = _after_machine(script), UsageMeter()
 
     def work() -> bytes:
         emitter = ChatStream(_head(script), usage.report)
@@ -140,7 +144,7 @@ def _emitter(name: str, label: str, script: Script) -> Workload[bytes]:
 
 def _chain(name: str, label: str, script: Script) -> Workload[bytes]:
     def work() -> bytes:
-        decoder, machine, meter = ComposerDecoder(), _answer_machine(script), UsageMeter(0)
+        decoder, machine, meter = ComposerDecoder(), _answer_machine(script), UsageMeter()
         emitter = ChatStream(_head(script), meter.report)
         return b"".join([emitter.feed(meter.feed(machine.feed(decoder.feed(read)))) for read in script.reads])
 

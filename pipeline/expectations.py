@@ -30,7 +30,7 @@ from pipeline.errors import PenstockError
 from pipeline.events import Event, Failed
 from pipeline.flow import Exchange, Terms, collect, open_stream
 from pipeline.identity import Identity
-from pipeline.machine.inventory import ToolPolicy
+from pipeline.machine.tools.inventory import ToolPolicy
 from pipeline.parse.chat import parse_chat
 from pipeline.parse.cursor import parse_cursor
 from pipeline.request import Request

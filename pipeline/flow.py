@@ -23,14 +23,15 @@ from pipeline.errors import AnswerUnsatisfied, StreamCut
 from pipeline.events import Event, Failed, Finish, Notice, UpstreamEvent
 from pipeline.identity import Identity
 from pipeline.machine.answer import AnswerMachine, Markup
-from pipeline.machine.inventory import ToolPolicy
 from pipeline.machine.json_answer import Checker, JsonAnswerMachine
 from pipeline.machine.limits import LimitsMachine
 from pipeline.machine.plain import PlainMachine
 from pipeline.machine.tool_choice import ToolChoiceMachine
+from pipeline.machine.tools.inventory import ToolPolicy
 from pipeline.models import Price
 from pipeline.request import Request, ToolMode
 from pipeline.upstream.base import Upstream
+from pipeline.usage.estimate import Method
 from pipeline.usage.meter import UsageMeter
 
 Given = TypeVar("Given")
@@ -51,6 +52,7 @@ class Terms(msgspec.Struct, frozen=True):
     identity: Identity = msgspec.field(default_factory=Identity)
     show_thinking: bool = False
     price: Price | None = None
+    usage_method: Method = "calibrated"
 
 
 class Exchange:
@@ -68,7 +70,7 @@ class Exchange:
         self._outgoing = upstream.write(self._written)
         self._checker = self._checker_of(request)
         self._key = key
-        self.meter = UsageMeter(len(self._outgoing.prompt))
+        self.meter = UsageMeter(self._outgoing.prompt, terms.usage_method)
         self.head = ChatHead(
             id=terms.identity.new("chatcmpl-"),
             created=terms.identity.created(),

@@ -5,8 +5,12 @@ listed. Aliases and prefixes are tables. The list is what is known without askin
 price that is not published is None, never a guess.
 """
 
+import datetime
 import difflib
 import re
+from collections.abc import Iterable
+from itertools import islice
+from pathlib import Path
 
 import msgspec
 
@@ -19,6 +23,16 @@ class Price(msgspec.Struct, frozen=True):
 
     input_usd: float
     output_usd: float
+
+
+class PriceRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One row of `usage/prices.toml`: a price in US dollars per million tokens, the page that says so, and the day of that page."""
+
+    model: str
+    input_usd: float
+    output_usd: float
+    source: str
+    date: datetime.date
 
 
 class Model(msgspec.Struct, frozen=True):
@@ -81,15 +95,15 @@ PREFIXES = ("cursor/", "anthropic/", "openai/", "google/")
 
 COMPOSER_CONTEXT_WINDOW = 200_000
 
-# Cursor's published prices of Composer 2.5; the other models' are unknown here, and a request to one has no cost.
-PRICES = {
-    DEFAULT_MODEL: Price(input_usd=0.5, output_usd=2.5),
-    FAST_MODEL: Price(input_usd=3.0, output_usd=15.0),
-}
+PRICE_ROWS = msgspec.toml.decode((Path(__file__).parent / "usage" / "prices.toml").read_bytes(), type=dict[str, tuple[PriceRow, ...]])["prices"]
+"""All prices that are known; a request to another model has no cost."""
+
+PRICES = {row.model: Price(row.input_usd, row.output_usd) for row in PRICE_ROWS}
 
 _WORDS = {"gpt": "GPT", "xhigh": "Extra High", "1m": "1M", "k2": "K2", "k2.5": "K2.5"}
 _DATE = re.compile(r"20\d{6}")
 _MAX_ID_LENGTH = 100
+_MAX_COMPARED = 500  # 25 ms at most: a long list that an upstream gave must not hold the others up
 
 
 def _display_name(model_id: str) -> str:
@@ -130,13 +144,21 @@ def resolve_composer_model(model_id: str) -> str | None:
     return resolved if resolved in MODELS else None
 
 
-def nearest_models(model_id: str, n: int = 3) -> list[str]:
-    """Up to `n` listed ids that look like `model_id`, the nearest first: for the message of a 404.
+def nearest_models(model_id: str, n: int = 3, known: Iterable[str] = MODELS) -> list[str]:
+    """Up to `n` of the `known` ids that look like `model_id`, the nearest first: for the message of a 404. Case and a provider's prefix do not count.
 
-    >>> nearest_models("composer-2.6", 2)
-    ['composer-2.5', 'composer-2']
+    >>> nearest_models("composer-2.6", 2), nearest_models("openai/LLama-3", known=["meta/llama-4", "llama-3.3", "qwen"])
+    (['composer-2.5', 'composer-2'], ['llama-3.3', 'meta/llama-4'])
     """
-    wanted = model_id.strip().lower()[:_MAX_ID_LENGTH]
+    by_bare_id: dict[str, str] = {}
+    for each in islice(known, _MAX_COMPARED):
+        by_bare_id.setdefault(_bare(each[:_MAX_ID_LENGTH]), each)
+    near = difflib.get_close_matches(_bare(model_id.strip()[:_MAX_ID_LENGTH]), by_bare_id, n=n, cutoff=0.5)
+    return [by_bare_id[bare] for bare in near]
+
+
+def _bare(model_id: str) -> str:
+    lowered = model_id.lower()
     for prefix in PREFIXES:
-        wanted = wanted.removeprefix(prefix)
-    return difflib.get_close_matches(wanted, MODELS, n=n, cutoff=0.5)
+        lowered = lowered.removeprefix(prefix)
+    return lowered

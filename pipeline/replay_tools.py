@@ -19,7 +19,7 @@ from pipeline.cases import CaseError, load_case
 from pipeline.errors import PenstockError
 from pipeline.events import Event, Failed, Notice, ToolCallDelta, ToolCallEnd, ToolCallStart
 from pipeline.expectations import Replay, replayed_events
-from pipeline.machine.inventory import Inventory, ToolPolicy, Unknown
+from pipeline.machine.tools.inventory import Inventory, ToolPolicy, Unknown
 from pipeline.parse.body import decode_body
 from pipeline.parse.tools import read_toolbox
 from pipeline.request import Json, Tool, ToolChoice

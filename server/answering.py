@@ -9,7 +9,7 @@ from quart import Response
 from pipeline.errors import Draining
 from pipeline.flow import Exchange, Terms, collect, open_stream
 from pipeline.machine.answer import Markup
-from pipeline.machine.inventory import ToolPolicy
+from pipeline.machine.tools.inventory import ToolPolicy
 from pipeline.request import Request
 from server.access_log import Record
 from server.front_door import Caller
@@ -52,6 +52,7 @@ class Answering:
             stop=self._lifecycle.stop,
             show_thinking=self._shows_thinking(request),
             price=destination.model.price,
+            usage_method=self._settings.usage.method,
         )
         request = await destination.upstream.prepared(request)
         exchange = Exchange(request, destination.upstream, terms, model=destination.model_id, key=caller.upstream_key)

@@ -18,8 +18,8 @@ import msgspec
 from msgspec import Meta
 
 from pipeline.credential import Credential, Kind, Secret
-from pipeline.machine import inventory as machine
 from pipeline.machine.answer import Markup
+from pipeline.machine.tools import inventory as machine
 
 DAY_SECONDS = 86_400
 

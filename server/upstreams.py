@@ -51,6 +51,7 @@ def timeouts_of(settings: tables.Settings) -> Timeouts:
 
 
 def _composer(name: str, table: tables.Composer, client: "Client", fetcher: "Fetcher | None", images: tables.Images) -> Upstream:
+    from pipeline.prompt.window import Overflow
     from pipeline.upstream.composer import ComposerConfig, ComposerUpstream
 
     config = ComposerConfig(
@@ -61,6 +62,7 @@ def _composer(name: str, table: tables.Composer, client: "Client", fetcher: "Fet
         headers=table.headers,
         credential=table.credential(),
         context_window=table.context_window,
+        context_overflow=Overflow(table.context_overflow),
         max_image_bytes=images.max_bytes,
     )
     return ComposerUpstream(name, config, client, fetcher=fetcher)

@@ -114,7 +114,7 @@ class Feeder:
     def run(self, pieces: Sequence[bytes]) -> bytes:
         identity, policy = Identity.frozen(), Terms().policy
         decoder = self.kind.decoder(self.prompt, self.model)
-        meter = UsageMeter(len(self.prompt))
+        meter = UsageMeter(self.prompt)
         head = ChatHead(identity.new("chatcmpl-"), identity.created(), self.request.model, include_usage=self.request.include_usage)
         emitter = ChatStream(head, meter.report)
         machine = (

@@ -8,7 +8,7 @@ import pytest
 from pipeline.errors import AnswerUnsatisfied, RequestError
 from pipeline.events import Finish, TextDelta
 from pipeline.flow import Exchange, Terms, collect, open_stream
-from pipeline.machine.inventory import ToolPolicy
+from pipeline.machine.tools.inventory import ToolPolicy
 from pipeline.request import AnswerFormat, Message, Options, Request, Role, TextPart, Tool, ToolChoice, ToolMode
 from tests.support.scripted import ScriptedUpstream, Step
 

@@ -1,9 +1,9 @@
 """The answer of one upstream whose model writes its tool calls as text: lists of events in, lists of events out.
 
-Text and thinking go through a field machine each; calls of both are numbered together. While a call of one field is open, what the other field
-says waits for its end. The end of the stream decides what was undecided: `Finish`
-ends it properly, and a call that is still open then is a fault; `Failed` is a cut, and nothing is completed. A piece in which nothing can begin
-passes as the event that it was: that is the path of almost every delta, and it costs one search for one character.
+Text and thinking go through a field machine each; calls of both are numbered together. While a call of one field is open, what the other field says
+waits for its end. The end of the stream decides what was undecided: `Finish` ends it properly, and a call that is still open then is a fault;
+`Failed` is a cut, and nothing is completed. A piece in which nothing can begin passes as the event that it was: that is the path of almost every
+delta, and it costs one search for one character.
 """
 
 from collections import deque
@@ -14,11 +14,11 @@ import msgspec
 
 from pipeline.events import Event, Failed, Finish, FinishReason, NativeToolCall, Notice, TextDelta, ThinkingDelta, UpstreamEvent, UsageReport
 from pipeline.machine.calls import Calls
-from pipeline.machine.dialects import DIALECTS
+from pipeline.machine.forms.dialects import DIALECTS
+from pipeline.machine.forms.native import native_call
 from pipeline.machine.grammar import COMPOSER, Grammar
-from pipeline.machine.inventory import Inventory, ToolPolicy
-from pipeline.machine.native import native_call
 from pipeline.machine.thinking import FieldMachine
+from pipeline.machine.tools.inventory import Inventory, ToolPolicy
 from pipeline.request import Tool
 
 

@@ -13,10 +13,10 @@ an argument that the tool does not know is passed on, and one that a table drops
 from enum import Enum, auto
 
 from pipeline.events import Notice
-from pipeline.machine.fitting import Fitted, Fitting
-from pipeline.machine.json_source import escape, quote, type_of
-from pipeline.machine.json_types import ANY, is_text
-from pipeline.machine.schema import ToolSchema
+from pipeline.machine.tools.json_types import ANY, is_text
+from pipeline.machine.tools.schema import ToolSchema
+from pipeline.machine.values.fitting import Fitted, Fitting
+from pipeline.machine.values.json_source import escape, quote, type_of
 
 
 class _Value(Enum):

@@ -9,10 +9,10 @@ from enum import Enum, auto
 from pipeline.errors import ProtocolViolation, UpstreamError
 from pipeline.events import ToolCallDelta, ToolCallEnd
 from pipeline.machine.arguments import ArgumentWriter
-from pipeline.machine.bodies import Argument
 from pipeline.machine.calls import Calls
-from pipeline.machine.inventory import Unknown
-from pipeline.machine.schema import ToolSchema
+from pipeline.machine.forms.bodies import Argument
+from pipeline.machine.tools.inventory import Unknown
+from pipeline.machine.tools.schema import ToolSchema
 from pipeline.request import Tool
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from pipeline.errors import PenstockError
 from pipeline.events import Event, Failed, Notice, ToolCallStart
-from pipeline.machine.inventory import Inventory, ToolPolicy
+from pipeline.machine.tools.inventory import Inventory, ToolPolicy
 
 
 def _nothing() -> None:

@@ -8,7 +8,7 @@ longer than `Grammar.longest` characters. What a marker *means* where it stands 
 import re
 from collections.abc import Sequence
 
-from pipeline.machine.dialects import Dialect
+from pipeline.machine.forms.dialects import Dialect
 from pipeline.machine.markers import LONGEST, SPACE, SPELLINGS, Kind, Marker, spelling
 
 

@@ -39,6 +39,10 @@ class TokenCount(Protocol):
         """The next piece."""
         ...
 
+    def within(self, limit: int) -> bool:
+        """Whether `total` is no more than a limit; quicker than `total`."""
+        ...
+
     def copy(self) -> Self:
         """The same count, to be continued on its own."""
         ...
@@ -118,7 +122,7 @@ class LimitsMachine:
             return
         before = self._count.copy()
         self._count.add(text)
-        if self._count.total <= self._max_tokens:
+        if self._count.within(self._max_tokens):
             self._out.append(event)
             return
         fitting = text[: _fitting_chars(text, before, self._max_tokens)]

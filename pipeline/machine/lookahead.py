@@ -6,10 +6,10 @@ white-space characters and one marker, or one name. This is what keeps a file th
 
 import re
 
-from pipeline.machine.inventory import Inventory
 from pipeline.machine.markers import NAME, Kind, Marker
-from pipeline.machine.schema import ToolSchema
 from pipeline.machine.tape import Tape, Verdict
+from pipeline.machine.tools.inventory import Inventory
+from pipeline.machine.tools.schema import ToolSchema
 
 _NAME = re.compile(NAME)
 

@@ -14,7 +14,7 @@ from enum import Enum, auto
 
 from pipeline.events import TextDelta, ThinkingDelta
 from pipeline.machine.calls import Calls
-from pipeline.machine.dialect_calls import DialectCall
+from pipeline.machine.forms.dialect_calls import DialectCall
 from pipeline.machine.grammar import COMPOSER, Grammar
 from pipeline.machine.hidden_prefix import HiddenPrefix
 from pipeline.machine.markers import MAX_SPACE, TOKENS, TOOL_MARKERS, Kind, Marker

@@ -14,16 +14,16 @@ from enum import Enum, auto
 from pipeline.errors import StreamCut
 from pipeline.events import ToolCallDelta
 from pipeline.machine import lookahead
-from pipeline.machine.bodies import WholeBody
 from pipeline.machine.call_writer import Admission, CallWriter
 from pipeline.machine.calls import Calls
-from pipeline.machine.heads import Form, Head, read_head
-from pipeline.machine.inventory import Malformed
-from pipeline.machine.json_object import ObjectReader
-from pipeline.machine.json_object import State as ObjectState
-from pipeline.machine.json_source import escape
+from pipeline.machine.forms.bodies import WholeBody
+from pipeline.machine.forms.heads import Form, Head, read_head
 from pipeline.machine.markers import TOOL_MARKERS, Kind, Marker
 from pipeline.machine.tape import Tape, Verdict
+from pipeline.machine.tools.inventory import Malformed
+from pipeline.machine.values.json_object import ObjectReader
+from pipeline.machine.values.json_object import State as ObjectState
+from pipeline.machine.values.json_source import escape
 
 
 class State(Enum):

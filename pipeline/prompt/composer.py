@@ -1,22 +1,25 @@
 """The canonical Request as the one text that Composer takes: a transcript with instructions around it.
 
 Theory of operation: a `Request` comes in, one string goes out, the same for the same request. Its blocks, with an empty line between them: the
-directive (Ask, Agent, or Agent with tools); with tools, the inventory (one line of JSON each), the form of a call and the line for `tool_choice`; a
-note on backslashes, only if any were added; `Conversation:` and one `ROLE: text` block a message; `OUTPUT RULES:` where the request has any.
+directive (Ask, Agent, or Agent with tools); with tools, the inventory (one line of JSON each), the form of a call with an example, and the line for
+`tool_choice`; a note on backslashes, only if any were added; `Conversation:` and one `ROLE: text` block a message; `OUTPUT RULES:` where the request
+has any.
 
 Invariants: the only markers in the prompt are those that show the form of a call. All that the client supplied passes through
 `pipeline.prompt.neutral` and is otherwise verbatim. Earlier calls are shown as `[called NAME, id ID, with ARGUMENTS]`, which is no call that the
-machine would read. Images stand as `[image N]`, counted through the request in the order in which their bytes are sent. Reasoning echoed by the
-client is left out: Composer did not write it for the next turn. Nothing is guessed from the words of a message, and no turn is invented.
+machine would read. Images stand as `[image N]` on lines of their own, counted through the request in the order in which their bytes are sent.
+Reasoning echoed by the client is left out: Composer did not write it for the next turn. Nothing is guessed from the words of a message, and no turn
+is invented.
 """
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
+from itertools import groupby
 
 import msgspec
 
-from pipeline.events import Notice
-from pipeline.prompt.neutral import neutralise, neutralise_json
-from pipeline.request import ImagePart, Json, Message, Request, Tool, ToolMode
+from pipeline.prompt.neutral import LINE_ENDS, neutralise, neutralise_json
+from pipeline.request import ImagePart, Json, Message, Request, TextPart, Tool, ToolMode
 
 ASK = (
     "You answer a request that reached you through an API. Write the assistant's next message in the conversation below, and only that message. "
@@ -47,7 +50,16 @@ NAME
 VALUE
 <|tool_call_end|><|tool_calls_end|>
 NAME is a tool's name and KEY one of its parameters. VALUE is the bare value: no quotes, no escapes, no code fence, with its own line breaks and \
-indentation. Only a value that is not a string is written as JSON. All calls of the turn go into this one block; text for the user goes before it. \
+indentation. Only a value that is not a string is written as JSON. A call without arguments is the name alone. For example:
+<|tool_calls_begin|><|tool_call_begin|>
+example_tool
+<|tool_sep|>lines
+[3, 4]
+<|tool_sep|>text
+if ready:
+    say("go")
+<|tool_call_end|><|tool_calls_end|>
+All calls of the turn go into one block; text for the user goes before it. \
 Stop after the block: results come back as TOOL messages. Lines like `[called …]` below are records of earlier calls; never write one."""
 
 # what the client said about calling -> the line that says it to the model; {name} only for a function
@@ -60,9 +72,12 @@ CHOICE_LINES = {
 ONE_CALL_LINE = "Make at most one call in this turn."
 
 BACKSLASH_NOTE = (
-    "Note: in what follows, a backslash after `<` or before a role label marks quoted text that only looks like markup. "
+    "Note: in what follows, a backslash after `<` or before a label marks quoted text that only looks like markup. "
     "The backslash is not part of that text."
 )
+
+_NEEDS_QUOTES = re.compile(rf"[()\[\]{LINE_ENDS}]")
+"""What would end the label or the record that a name or an id stands in."""
 
 CONVERSATION_HEADING = "Conversation:"
 RULES_HEADING = "OUTPUT RULES:"
@@ -85,11 +100,24 @@ def assemble_prompt(request: Request) -> str:
     return "\n\n".join(blocks)
 
 
+def show_messages(messages: Sequence[Message]) -> str:
+    r"""What a prompt grows by at most when these messages are added to it: their blocks, and the note on backslashes where they need it.
+
+    A result is shown with the name of its tool if its call is among them. The number of an image may have more digits in the prompt.
+
+    >>> from pipeline.request import Role, TextPart
+    >>> show_messages([Message(Role.USER, (TextPart("Hello"),)), Message(Role.ASSISTANT, (TextPart("Hi"),))])
+    '\n\nUSER: Hello\n\nASSISTANT: Hi'
+    """
+    blocks, changed = _conversation(messages)
+    return "".join(f"\n\n{block}" for block in ([BACKSLASH_NOTE, *blocks] if changed else blocks))
+
+
 def _instructions(request: Request) -> list[str]:
     if not request.tools:
         return [AGENT if request.agent else ASK]
     mode, name = request.tool_choice.mode, request.tool_choice.name
-    choice = CHOICE_LINES[mode].format(name=neutralise(name or ""))
+    choice = CHOICE_LINES[mode].format(name=_word(name or "", neutralise))
     if not request.options.parallel_tool_calls and mode is not ToolMode.NONE:
         choice = f"{choice} {ONE_CALL_LINE}"
     inventory = "\n".join([INVENTORY_HEADING, *(_tool_line(tool) for tool in request.tools)])
@@ -106,7 +134,7 @@ def _tool_line(tool: Tool) -> str:
     return _json(shown)
 
 
-def _conversation(messages: tuple[Message, ...]) -> tuple[list[str], bool]:
+def _conversation(messages: Sequence[Message]) -> tuple[list[str], bool]:
     """One block a message, and whether anything of theirs had to be neutralised."""
     blocks: list[str] = []
     changed = False
@@ -120,32 +148,34 @@ def _conversation(messages: tuple[Message, ...]) -> tuple[list[str], bool]:
 
     called: dict[str, str] = {}
     for message in messages:
-        text, image_count = _text(message, image_count)
         called.update((call.id, call.name) for call in message.tool_calls)
-        shown, head = clean(text), _label(message, called, clean)
-        records = [f"[called {clean(call.name)}, id {clean(call.id)}, with {clean(neutralise_json(call.arguments))}]" for call in message.tool_calls]
+        shown, head = _text(message, image_count, clean), _label(message, called, clean)
+        image_count += sum(isinstance(part, ImagePart) for part in message.parts)
+        records = [
+            f"[called {_word(call.name, clean)}, id {_word(call.id, clean)}, with {clean(neutralise_json(call.arguments))}]"
+            for call in message.tool_calls
+        ]
         blocks.append("\n".join([f"{head} {shown}" if shown else head, *records]))
     return blocks, changed
 
 
-def _text(message: Message, image_count: int) -> tuple[str, int]:
-    """The message's text with a line for each image, and the number of images so far.
+def _text(message: Message, image_count: int, clean: Callable[[str], str]) -> str:
+    """The message's text with a line for each image; `image_count` images came before.
 
-    Text parts join without anything between them. An image's line is a line of its own.
+    Text parts join without anything between them, so that a marker cut in two by them is found. An image's line is a line of its own.
     """
-    text = ""
-    after_image = False
-    for part in message.parts:
-        is_image = isinstance(part, ImagePart)
-        if text and (is_image or after_image) and not text.endswith("\n"):
-            text += "\n"
-        if isinstance(part, ImagePart):
-            image_count += 1
-            text += f"[image {image_count}]"
+    shown: list[str] = []
+    for is_image, parts in groupby(message.parts, lambda part: isinstance(part, ImagePart)):
+        if is_image:
+            run = "\n".join(f"[image {number}]" for number, _ in enumerate(parts, image_count + 1))
+            image_count += run.count("\n") + 1
         else:
-            text += part.text
-        after_image = is_image
-    return text, image_count
+            run = clean("".join(part.text for part in parts if isinstance(part, TextPart)))
+        if run and shown and not shown[-1].endswith("\n"):
+            shown.append("\n")
+        if run:
+            shown.append(run)
+    return "".join(shown)
 
 
 def _label(message: Message, called: dict[str, str], clean: Callable[[str], str]) -> str:
@@ -153,8 +183,13 @@ def _label(message: Message, called: dict[str, str], clean: Callable[[str], str]
     name, call_id = message.name, message.tool_call_id
     if call_id is not None:
         name = name or called.get(call_id)
-    about = ", ".join(clean(word) for word in (name, call_id) if word)
+    about = ", ".join(_word(word, clean) for word in (name, call_id) if word)
     return f"{message.role.upper()} ({about}):" if about else f"{message.role.upper()}:"
+
+
+def _word(text: str, clean: Callable[[str], str]) -> str:
+    """A name or an id: as it is, or as a JSON string where it would break the line that it stands in."""
+    return _json(text) if _NEEDS_QUOTES.search(text) else clean(text)
 
 
 def _rules(request: Request) -> list[str]:
@@ -171,15 +206,10 @@ def _rules(request: Request) -> list[str]:
     if answer_format.kind == "json_schema":
         schema = _json(answer_format.schema or {})
         rules.append(f"{scope} one JSON value that is valid under this JSON Schema, and nothing else: no code fence, no words around it. {schema}")
+        if answer_format.description:
+            rules.append(f"What that JSON value is for: {_json(answer_format.description)}")
     return rules
 
 
 def _json(value: Json) -> str:
     return neutralise_json(msgspec.json.encode(value).decode())
-
-
-def told_not_enforced(request: Request) -> tuple[Notice, ...]:
-    """What the client may take for a promise and the prompt can only ask for."""
-    options = request.options
-    asked = [name for name, is_set in (("the token limit", options.max_tokens is not None), ("stop", bool(options.stop))) if is_set]
-    return (Notice("told_not_enforced", f"the model is told of {' and '.join(asked)}; nothing enforces it"),) if asked else ()

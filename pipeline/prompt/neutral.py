@@ -5,11 +5,13 @@ that we write. Text that would read as one of them gets one backslash, and nothi
 
 - a tool marker, a `final` token or `</think>`, in every spelling of the grammar (`|` or `｜`, `_` or `▁`, any case, inner white space): after its
   `<`, so `<|tool_sep|>` becomes `<\|tool_sep|>`;
-- a label at the very start of a line (`USER:`, `TOOL (read, call_1):`, `OUTPUT RULES:`, `[called `): before it, so `USER:` becomes `\USER:`.
+- a label at the very start of a line (`USER:`, `TOOL (read, call_1):`, `OUTPUT RULES:`, `[called `, `[image 1]`): before it, so `USER:` becomes
+  `\USER:`.
 
 Text that already has the backslash gets another one, so `restore` gives back exactly what came in. Inside JSON the first character of a marker
-becomes `\u003c`, which every JSON reader turns back by itself. Labels are the exact upper-case words at column 0: an indented or lower-case `user:`
-is somebody's YAML, and a model that is to edit a file must see it as it is.
+becomes `\u003c`, and the line ends that JSON allows as they are (U+0085, U+2028, U+2029) become escapes, so that one value is one line: every JSON
+reader turns both back. Labels are the exact upper-case words at column 0: an indented or lower-case `user:` is somebody's YAML, and a model that is
+to edit a file must see it as it is.
 """
 
 import re
@@ -22,7 +24,7 @@ _MARKER_TAIL = rf"(?:{_SPACE}{_BAR}{_SPACE}{_NAMES}{_SPACE}{_BAR}{_SPACE}>|(?ai:
 LINE_ENDS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 """What `str.splitlines` splits at: a model may take any of them for the start of a line."""
 
-_LABEL = rf"(?:(?:SYSTEM|USER|ASSISTANT|TOOL)(?: \([^{LINE_ENDS}]*\))?:|OUTPUT RULES:|\[called )"
+_LABEL = rf"(?:(?:SYSTEM|USER|ASSISTANT|TOOL)(?: \([^{LINE_ENDS}]*\))?:|OUTPUT RULES:|\[called |\[image [0-9]+\])"
 _LINE_START = rf"(?:\A|(?<=[{LINE_ENDS}]))"
 
 MARKER = re.compile(rf"<{_MARKER_TAIL}")
@@ -32,7 +34,7 @@ _MARKER_START = re.compile(rf"<(?=\\*{_MARKER_TAIL})")
 _LABEL_START = re.compile(rf"{_LINE_START}(?=\\*{_LABEL})")
 _ESCAPED_MARKER = re.compile(rf"<\\(?=\\*{_MARKER_TAIL})")
 _ESCAPED_LABEL = re.compile(rf"{_LINE_START}\\(?=\\*{_LABEL})")
-_JSON_MARKER_START = re.compile(rf"<(?={_MARKER_TAIL})")
+_JSON_START = re.compile(rf"<(?={_MARKER_TAIL})|[\x85\u2028\u2029]")
 
 
 def neutralise(text: str) -> str:
@@ -56,9 +58,9 @@ def restore(text: str) -> str:
 
 
 def neutralise_json(text: str) -> str:
-    r"""JSON text with the same meaning and no marker in it.
+    r"""JSON text with the same meaning, no marker in it, and no line end but those of its layout.
 
     >>> print(neutralise_json('{"text": "</think>"}'))
     {"text": "\u003c/think>"}
     """
-    return _JSON_MARKER_START.sub(lambda _: r"\u003c", text)
+    return _JSON_START.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

@@ -1,28 +1,40 @@
 """The usage meter: counts an answer as it passes to the emitter, and gives way to what the upstream measured.
 
-Estimated tokens count the whole assembled prompt, and of the answer the visible text, the thinking, and the names and arguments of calls.
+Estimated tokens count the whole assembled prompt, and of the answer the visible text, the thinking, and the names and arguments of calls. The
+prompt is kept and looked at when a report is asked for, which an upstream that measures never needs.
 """
 
 from collections.abc import Sequence
 
 from pipeline.events import Event, RefusalDelta, TextDelta, ThinkingDelta, ToolCallDelta, ToolCallStart, UsageReport
-from pipeline.usage.estimate import tokens_of
+from pipeline.usage.estimate import Method, TokenCount, new_count, tokens_in
 
 
 class UsageMeter:
     """One answer's count.
 
-    >>> meter = UsageMeter(prompt_characters=40)
-    >>> _ = meter.feed([TextDelta("Hello, world")])
+    >>> meter = UsageMeter("What is the capital of France?")
+    >>> _ = meter.feed([TextDelta("The capital of France "), TextDelta("is Paris.")])
     >>> meter.report()
-    UsageReport(prompt_tokens=10, completion_tokens=3, reasoning_tokens=0, cached_tokens=0, estimated=True)
+    UsageReport(prompt_tokens=7, completion_tokens=7, reasoning_tokens=0, cached_tokens=0, estimated=True)
     """
 
-    def __init__(self, prompt_characters: int) -> None:
-        self._prompt_characters = prompt_characters
-        self._answer_characters = 0
-        self._thinking_characters = 0
+    def __init__(self, prompt: str = "", method: Method = "calibrated") -> None:
+        self._prompt = prompt
+        self._prompt_tokens: int | None = None
+        self._method: Method = method
+        self._answer = new_count(method)
+        self._thinking = new_count(method)
         self._measured: UsageReport | None = None
+        self._attempts = 1
+
+    def ask_again(self) -> None:
+        """The prompt is sent once more: what follows is counted beside what was."""
+        self._attempts += 1
+
+    def new_count(self) -> TokenCount:
+        """A count of its own, by the same measure, for who has to know when a number of tokens is reached."""
+        return new_count(self._method)
 
     def feed(self, batch: list[Event]) -> list[Event]:
         """Count a list and pass it on as it is."""
@@ -31,25 +43,30 @@ class UsageMeter:
 
     def count(self, events: Sequence[Event]) -> None:
         """Count events."""
-        answer = thinking = 0
+        answer: list[str] = []
         for event in events:
             kind = type(event)
             if kind is TextDelta or kind is RefusalDelta:
-                answer += len(event.text)  # type: ignore[union-attr]  # pyright: ignore[reportAttributeAccessIssue]  # `type() is` is the quick test
+                answer.append(event.text)  # type: ignore[union-attr]  # pyright: ignore[reportAttributeAccessIssue]  # `type() is` is the quick test
             elif kind is ThinkingDelta:
-                thinking += len(event.text)  # type: ignore[union-attr]  # pyright: ignore[reportAttributeAccessIssue]
+                self._thinking.add(event.text)  # type: ignore[union-attr]  # pyright: ignore[reportAttributeAccessIssue]
             elif isinstance(event, ToolCallDelta):
-                answer += len(event.arguments)
+                answer.append(event.arguments)
             elif isinstance(event, ToolCallStart):
-                answer += len(event.name)
+                answer.append(event.name)
             elif isinstance(event, UsageReport):
                 self._measured = event
-        self._answer_characters += answer
-        self._thinking_characters += thinking
+        if answer:
+            self._answer.add("".join(answer))
 
     def report(self) -> UsageReport:
         """What was used so far: as measured by the upstream, else estimated."""
         if self._measured is not None:
             return self._measured
-        reasoning = tokens_of(self._thinking_characters)
-        return UsageReport(tokens_of(self._prompt_characters), tokens_of(self._answer_characters) + reasoning, reasoning_tokens=reasoning)
+        reasoning = self._thinking.total
+        return UsageReport(self._attempts * self._asked(), self._answer.total + reasoning, reasoning_tokens=reasoning)
+
+    def _asked(self) -> int:
+        if self._prompt_tokens is None:
+            self._prompt_tokens = tokens_in(self._prompt, self._method)
+        return self._prompt_tokens

@@ -28,18 +28,18 @@ def blueprint(gateway: Gateway) -> Blueprint:
 
 
 def add_models(routes: Blueprint, gateway: Gateway, *, name: str, prefix: str = "") -> None:
-    """`GET …/models` and `GET …/models/{id}`, where an id may hold slashes."""
+    """`GET …/models` and `GET …/models/{id}`, where an id may hold slashes; with what the upstream of `*` says where it can be asked."""
 
     async def models() -> Response:
         caller = gateway.admit()
-        found = gateway.routing.models() if caller.models is None else gateway.routing.models_of(caller.models)
+        live = await gateway.routing.live(caller.upstream_key)
+        found = gateway.routing.models(live) if caller.models is None else gateway.routing.models_of(caller.models, live)
         return _json({"object": "list", "data": [model_card(model) for model in found]})
 
     async def model(model_id: str) -> Response:
         caller = gateway.admit()
-        found = gateway.routing.find(model_id)
-        caller.check_model(model_id, found.names)
-        return _json(model_card(found.model) | {"id": model_id})
+        caller.check_model(model_id, gateway.routing.find(model_id).names)
+        return _json(model_card(gateway.routing.described(model_id, await gateway.routing.live(caller.upstream_key))))
 
     routes.add_url_rule(f"{prefix}/models", f"{name}_list", models, methods=["GET"])
     routes.add_url_rule(f"{prefix}/models/<path:model_id>", f"{name}_one", model, methods=["GET"])

@@ -1,7 +1,8 @@
 """`/opencode/v1`: the same surface for OpenCode, in Agent mode and with a conversation that lasts.
 
 OpenCode names its session in a header. Its title request carries the same session at the same time as the first real one, so that the conversation's
-id also holds a hash of the first user message: the two do not collide, and every later turn of a conversation has the same id.
+id also holds a hash of the first user message, text and images: the two do not collide, and every later turn of a conversation has the same id. A
+request without a session is a conversation of its own.
 """
 
 import hashlib
@@ -11,7 +12,7 @@ from quart import Blueprint, Response, request
 from werkzeug.datastructures import Headers
 
 from pipeline.parse.chat import parse_chat
-from pipeline.request import Request, Role
+from pipeline.request import ImagePart, Message, Request, Role
 from server.gateway import Gateway, record
 from server.routes.openai import add_models
 
@@ -37,6 +38,8 @@ def with_conversation(parsed: Request, headers: Headers) -> Request:
     session = next((value for name in SESSION_HEADERS if (value := headers.get(name))), None)
     if session is None:
         return parsed
-    first = next((message.text for message in parsed.messages if message.role is Role.USER), "")
-    digest = hashlib.sha256(f"{session}\0{first}".encode()).hexdigest()
+    first = next((message for message in parsed.messages if message.role is Role.USER), Message(Role.USER))
+    images = [part.url for part in first.parts if isinstance(part, ImagePart)]
+    # the text as a whole: a client may send the same message as a string now and in parts later
+    digest = hashlib.sha256("\0".join([session, first.text, *images]).encode()).hexdigest()
     return msgspec.structs.replace(parsed, conversation=digest)

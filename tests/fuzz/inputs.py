@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from pipeline.cases import find_cases, load_case, shipped
 from pipeline.events import TextDelta, ThinkingDelta
 from pipeline.machine.answer import AnswerMachine, Markup
-from pipeline.machine.dialects import DIALECTS
-from pipeline.machine.inventory import Malformed, ToolPolicy, Unknown
+from pipeline.machine.forms.dialects import DIALECTS
+from pipeline.machine.tools.inventory import Malformed, ToolPolicy, Unknown
 from pipeline.request import Tool
 from pipeline.wire.composer import ComposerDecoder
 from tests.machine import notation

@@ -172,12 +172,11 @@ def _check_lost(given: Input, whole: list[str]) -> None:
 
 
 def _visible(text: str) -> str:
-    """The text without tokens and white space."""
-    while True:
-        shorter = _TOKEN.sub("", text)
-        if shorter == text:
-            return "".join(text.split())
+    """The text without white space, and then without tokens until none is left: white space that went with a token must not make one."""
+    text = "".join(text.split())
+    while (shorter := _TOKEN.sub("", text)) != text:
         text = shorter
+    return text
 
 
 def _difference(whole: list[str], other: list[str]) -> str:

@@ -7,7 +7,7 @@ respelled; characters replaced; a field's rest moved to the other field; the ans
 from collections.abc import Callable, Sequence
 from random import Random
 
-from pipeline.machine.dialects import DIALECTS
+from pipeline.machine.forms.dialects import DIALECTS
 from tests.fuzz.inputs import MAX_CHARS, TRIGGER, Input, random_setup
 from tests.machine.notation import B, E, S, b, e, full, spaced
 

@@ -2,7 +2,7 @@
 
 import json
 
-from pipeline.machine.inventory import Malformed, ToolPolicy
+from pipeline.machine.tools.inventory import Malformed, ToolPolicy
 from tests.machine.notation import CALLS as TOOL_CALLS
 from tests.machine.notation import CUT, GLOB, GLOB_CALL, STOP, B, Case, E, K, S, T, b, block, call, case, e, full, spaced
 

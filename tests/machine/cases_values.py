@@ -2,7 +2,7 @@
 
 import json
 
-from pipeline.machine.inventory import ToolPolicy, Unknown
+from pipeline.machine.tools.inventory import ToolPolicy, Unknown
 from tests.machine.notation import CALLS, GLOB, GLOB_CALL, STOP, TOOLS, B, Case, E, S, T, b, block, call, case, e, tool
 
 _TOKENS = "a </think> b <|final|> c"

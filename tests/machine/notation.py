@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from pipeline.machine.answer import Markup
-from pipeline.machine.inventory import ToolPolicy
+from pipeline.machine.tools.inventory import ToolPolicy
 from pipeline.request import Tool
 
 B, b, S, e, E = "<|tool_calls_begin|>", "<|tool_call_begin|>", "<|tool_sep|>", "<|tool_call_end|>", "<|tool_calls_end|>"

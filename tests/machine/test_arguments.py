@@ -3,7 +3,7 @@
 import json
 
 from pipeline.machine.arguments import ArgumentWriter
-from pipeline.machine.schema import ToolSchema
+from pipeline.machine.tools.schema import ToolSchema
 from pipeline.request import Tool
 
 

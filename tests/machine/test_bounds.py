@@ -10,8 +10,8 @@ import pytest
 
 from pipeline.events import Event, TextDelta, ThinkingDelta, ToolCallDelta
 from pipeline.machine.grammar import Grammar
-from pipeline.machine.json_object import ObjectReader
 from pipeline.machine.markers import LONGEST
+from pipeline.machine.values.json_object import ObjectReader
 from tests.machine.notation import B, E, S, b, e
 from tests.machine.transcript import ENDED, deltas, new_machine
 

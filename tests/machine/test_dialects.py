@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from pipeline.events import Event, TextDelta, ToolCallEnd, ToolCallStart, UpstreamEvent
 from pipeline.machine.answer import AnswerMachine, Markup
-from pipeline.machine.dialects import DIALECTS
-from pipeline.machine.inventory import Malformed, ToolPolicy, Unknown
+from pipeline.machine.forms.dialects import DIALECTS
+from pipeline.machine.tools.inventory import Malformed, ToolPolicy, Unknown
 from tests.machine.notation import TOOLS, B, E, S, b, e
 from tests.machine.transcript import CUT_OFF, ENDED, lines, settled
 from tests.support.splits import cut, splits

@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.machine.answer import Markup
-from pipeline.machine.inventory import ToolPolicy, Unknown
+from pipeline.machine.tools.inventory import ToolPolicy, Unknown
 from tests.machine.forms import Exam, Tally
 from tests.machine.notation import CALLS, STOP, B, Case, E, K, S, T, b, call, case, e
 from tests.machine.transcript import settled

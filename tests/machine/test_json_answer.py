@@ -20,7 +20,8 @@ REMOVED, STOP = Notice("json_fence_removed", "the code fence around the JSON was
 
 def run(pieces: list[str], answer_format: AnswerFormat = OBJECT, *, must_hold: bool = False, end: Finish = STOP) -> list[Event]:
     machine = JsonAnswerMachine(Checker(answer_format), must_hold=must_hold)
-    return merge(event for one in [*(TextDelta(piece) for piece in pieces if piece), end] for event in machine.feed([one]))
+    given: list[Event] = [TextDelta(piece) for piece in pieces if piece]
+    return merge(event for one in [*given, end] for event in machine.feed([one]))
 
 
 @pytest.mark.parametrize(

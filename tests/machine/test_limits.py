@@ -36,13 +36,17 @@ class Letters:
     def add(self, text: str) -> None:
         self.total += len(text)
 
+    def within(self, limit):
+        return self.total <= limit
+
     def copy(self) -> Self:
         return type(self)(self.total)
 
 
 def run(pieces: list[str], *, stop: tuple[str, ...] = (), limit: int | None = None) -> list[Event]:
     machine = LimitsMachine(stop, limit, Letters())
-    return merge(event for one in [*(TextDelta(piece) for piece in pieces if piece), Finish()] for event in machine.feed([one]))
+    given: list[Event] = [TextDelta(piece) for piece in pieces if piece]
+    return merge(event for one in [*given, Finish()] for event in machine.feed([one]))
 
 
 def text_of(events: list[Event]) -> str:
@@ -104,7 +108,7 @@ def test_the_delta_that_crosses_the_limit_is_cut(limit):
 
 def test_all_that_the_model_writes_counts():
     machine = LimitsMachine(max_tokens=12, count=Letters())
-    call = [ToolCallStart(0, "c", "Read"), ToolCallDelta(0, '{"path":"a"}'), ToolCallEnd(0)]
+    call: list[Event] = [ToolCallStart(0, "c", "Read"), ToolCallDelta(0, '{"path":"a"}'), ToolCallEnd(0)]
     events = machine.feed([ThinkingDelta("hmm"), TextDelta("ok"), *call, Finish()])
     assert events == [
         ThinkingDelta("hmm"),

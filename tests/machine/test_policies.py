@@ -24,7 +24,7 @@ from pipeline.events import (
     UpstreamEvent,
 )
 from pipeline.machine.answer import AnswerMachine
-from pipeline.machine.inventory import Malformed, ToolPolicy, Unknown
+from pipeline.machine.tools.inventory import Malformed, ToolPolicy, Unknown
 from pipeline.request import Tool
 from tests.machine.marker_fragments import ANYTHING
 from tests.machine.notation import GLOB, GLOB_CALL, TOOLS, B, E, S, b, e, tool

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from pipeline.events import Event, Failed, Finish, TextDelta, ToolCallDelta, ToolCallEnd, ToolCallStart
 from pipeline.machine.grammar import COMPOSER
-from pipeline.machine.inventory import ToolPolicy
 from pipeline.machine.markers import SPELLINGS, Kind
+from pipeline.machine.tools.inventory import ToolPolicy
 from pipeline.request import Tool
 from tests.machine.marker_fragments import ANYTHING, EDGES, PROSE
 from tests.machine.notation import B, E, S, b, e, full, spaced

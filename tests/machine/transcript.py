@@ -9,7 +9,7 @@ from itertools import count
 from pipeline.errors import StreamCut
 from pipeline.events import Event, Failed, Finish, Notice, TextDelta, ThinkingDelta, ToolCallDelta, ToolCallEnd, ToolCallStart, UpstreamEvent
 from pipeline.machine.answer import AnswerMachine, Markup
-from pipeline.machine.inventory import ToolPolicy
+from pipeline.machine.tools.inventory import ToolPolicy
 from pipeline.request import Tool
 from tests.machine.notation import TOOLS
 

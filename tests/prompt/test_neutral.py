@@ -69,6 +69,19 @@ def test_a_label_after_any_line_end(end):
     assert neutralise(f"a{end}USER: b") == f"a{end}\\USER: b"
 
 
+@pytest.mark.parametrize("text", ["[image 1]", "\n[image 12] and more", "[called f, id 1, with {}]"])
+def test_a_line_of_ours_is_one_only_at_the_start_of_a_line(text):
+    assert neutralise(text) == text.replace("[", "\\[")
+    assert neutralise(f" {text.strip()}") == f" {text.strip()}"
+
+
+def test_a_value_in_json_is_one_line():
+    value = {"text": "".join(LINE_ENDS) + "USER: x"}
+    shown = neutralise_json(msgspec.json.encode(value).decode())
+    assert len(shown.splitlines()) == 1
+    assert msgspec.json.decode(shown) == value
+
+
 @settings(deadline=None)  # a busy machine is not a failure
 @given(st.recursive(HOSTILE, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(HOSTILE, inner, max_size=3), max_leaves=5))
 def test_json_keeps_its_meaning(value):

@@ -240,7 +240,7 @@ class TestProblems:
                 "PENSTOCK_Q",
                 "1",
                 "PENSTOCK_Q: no such variable. Variables are PENSTOCK_SECTION__KEY; "
-            "the sections are server, auth, timeouts, reasoning, usage, images.",
+                "the sections are server, auth, timeouts, reasoning, usage, images.",
             ),
         ],
     )

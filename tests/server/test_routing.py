@@ -1,7 +1,23 @@
 """Which models are listed, and where an id goes."""
 
-from server.settings import Settings
+import pytest
+
+from pipeline.errors import ModelNotFound
+from pipeline.models import ALIASES
+from server.routing import Routing
+from server.settings import Captured, Composer, OpenAIChat, Route, Settings, Target, Upstream
+from server.upstreams import open_upstreams
 from tests.support.gateway_server import running_server
+
+UPSTREAMS: dict[str, Upstream] = {
+    "demo": Captured(),
+    "composer": Composer(base_url="https://backend.example", endpoint="/chat"),
+    "local": OpenAIChat(base_url="http://127.0.0.1:9/v1"),
+}
+
+
+def to(upstream: str, model: str = "*") -> Route:
+    return Route(targets=(Target(upstream=upstream, model=model),))
 
 
 async def test_an_alias_that_leads_nowhere_is_not_listed_and_breaks_nothing():
@@ -15,3 +31,40 @@ async def test_an_alias_that_leads_nowhere_is_not_listed_and_breaks_nothing():
     assert "small" in ids
     assert "fast" not in ids
     assert len(ids) == len(set(ids))
+
+
+async def test_a_routes_own_id_is_listed_once_and_as_what_it_leads_to():
+    routes = {"*": to("composer"), "composer-2": to("local"), "mine": to("composer", "gpt-5.2"), "gone": to("composer", "no-such")}
+    settings = Settings(upstreams=UPSTREAMS, routes=routes, aliases={"composer-1": "mine"})
+    async with open_upstreams(settings) as upstreams:
+        routing = Routing(settings, upstreams)
+        models = {model.id: model for model in routing.models()}
+        assert len(list(routing.models())) == len(models)
+        assert models["composer-2"].owner == "local"
+        assert models["mine"].name == models["composer-1"].name == "GPT-5.2"
+        assert not models.keys() & {"gone", "*"}
+        for model in models.values():
+            if model.id not in ALIASES:  # one of these is told as the model that it is another name of
+                assert routing.described(model.id) == model
+                assert routing.find(model.id).model.name == model.name
+
+
+@pytest.mark.parametrize(
+    ("asked", "near"),
+    [("composer-2.6", "composer-2.5"), ("openai/gpt-5.2-codx", "gpt-5.2-codex"), ("mein", "mine"), ("captured/one-cal", "captured/one-call")],
+)
+async def test_an_unknown_id_is_told_the_nearest_of_those_that_are_served_here(asked, near):
+    routes = {"*": to("composer"), "mine": to("composer", "gpt-5.2"), "captured/one-call": to("demo")}
+    settings = Settings(upstreams=UPSTREAMS, routes=routes)
+    async with open_upstreams(settings) as upstreams:
+        with pytest.raises(ModelNotFound) as caught:
+            Routing(settings, upstreams).find(asked)
+    assert f"Did you mean {near}" in caught.value.message
+
+
+async def test_what_is_not_served_is_not_suggested():
+    settings = Settings(upstreams=UPSTREAMS, routes={"mine": to("composer", "composer-2.5")})
+    async with open_upstreams(settings) as upstreams:
+        with pytest.raises(ModelNotFound) as caught:
+            Routing(settings, upstreams).find("composer-2.5")
+    assert caught.value.message.endswith("GET /v1/models lists what is served.")

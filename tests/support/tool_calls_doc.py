@@ -10,12 +10,14 @@ from functools import partial
 import msgspec
 
 from pipeline.events import Event, Finish, Notice, TextDelta, ToolCallDelta, ToolCallStart
-from pipeline.machine import dialect_calls, heads, json_object, thinking, toolcalls
-from pipeline.machine.aliases import alias_table_markdown
+from pipeline.machine import thinking, toolcalls
 from pipeline.machine.answer import AnswerMachine, Markup
-from pipeline.machine.dialects import DIALECTS
-from pipeline.machine.inventory import ToolPolicy
+from pipeline.machine.forms import dialect_calls, heads
+from pipeline.machine.forms.dialects import DIALECTS
 from pipeline.machine.markers import LONGEST, MAX_SPACE, SPELLINGS, Kind
+from pipeline.machine.tools.aliases import alias_table_markdown
+from pipeline.machine.tools.inventory import ToolPolicy
+from pipeline.machine.values import json_object
 from pipeline.notices import NOTICES
 from server import settings
 from server.config_schema import description, expected

@@ -6,7 +6,7 @@
 from typing import NamedTuple
 
 from pipeline.events import NativeToolCall, TextDelta, UpstreamEvent
-from pipeline.machine.inventory import Malformed, ToolPolicy, Unknown
+from pipeline.machine.tools.inventory import Malformed, ToolPolicy, Unknown
 from pipeline.request import Tool
 from tests.machine.notation import GLOB, B, Case, E, K, S, T, b, block, call, case, e, full, spaced, tool
 from tests.machine.structural import STRUCTURAL

@@ -1,0 +1,95 @@
+"""A conversation that is longer than its model's window: what Composer and the embedded demonstration are sent, and what the client is told."""
+
+import httpx
+import msgspec
+import pytest
+
+from pipeline.errors import ContextLengthExceeded, RequestError
+from pipeline.flow import Exchange, Terms, collect
+from pipeline.identity import Identity
+from pipeline.prompt.composer import assemble_prompt
+from pipeline.prompt.window import Overflow
+from pipeline.request import ImagePart, Message, Request, Role, TextPart
+from pipeline.upstream.captured import CapturedUpstream
+from pipeline.upstream.composer_window import fitted_prompt
+from pipeline.wire.composer import encode_end, encode_text
+from pipeline.wire.composer_request import decode_request
+from tests.support.composer_backend import KEY, Mocked, Pieces
+from tests.support.image_files import PNG, data_url, png
+
+WORDS = "the quick brown fox jumps over the lazy dog, and then it rests a while; "
+
+
+def turn(role, text, *images):
+    return Message(role, (TextPart(text + WORDS * 100), *map(ImagePart, images)))
+
+
+LONG = Request(
+    "gpt-5.2",
+    (
+        turn(Role.SYSTEM, "house rules ", data_url(png(3, 4))),
+        turn(Role.USER, "first ", data_url(png(1, 2))),
+        turn(Role.ASSISTANT, "answer "),
+        turn(Role.USER, "second ", data_url(PNG)),
+    ),
+    conversation="s-1",
+)
+
+
+def host():
+    return Mocked(lambda _: httpx.Response(200, stream=Pieces(encode_text("Hello") + encode_end())))
+
+
+@pytest.mark.parametrize("conversation", [None, "s-1"])
+async def test_what_is_trimmed_is_not_sent(conversation):
+    backend = host()
+    upstream = backend.upstream(context_window=4_000, context_overflow=Overflow.TRIM)
+    request = msgspec.structs.replace(LONG, conversation=conversation)
+    exchange = Exchange(request, upstream, Terms(identity=Identity.frozen()), key=KEY)
+    assert [notice.code for notice in exchange.notices] == ["context_trimmed"]
+    await collect(exchange)
+    message = decode_request(backend.requests[-1].content)
+    assert message.text == assemble_prompt(msgspec.structs.replace(LONG, messages=(LONG.messages[0], LONG.messages[3])))
+    assert [(image.width, image.height) for image in message.images] == [(3, 4), (19, 7)]
+    assert "[image 2]" in message.text
+    assert "[image 3]" not in message.text
+
+
+def test_an_image_that_is_none_is_told_of_at_its_place_in_the_whole_conversation():
+    broken = Message(Role.USER, (ImagePart("data:image/png;base64,AA=="),))
+    upstream = host().upstream(context_window=4_000, context_overflow=Overflow.TRIM)
+    with pytest.raises(RequestError, match=r"messages\[4\]") as raised:
+        upstream.write(msgspec.structs.replace(LONG, messages=(*LONG.messages, broken)))
+    assert raised.value.param == "messages[4].content[0].image_url"
+
+
+def test_what_does_not_fit_is_refused_and_not_sent():
+    upstream = host().upstream(context_window=4_000, context_overflow=Overflow.ERROR)
+    with pytest.raises(ContextLengthExceeded, match="maximum context length is 4000 tokens"):
+        Exchange(LONG, upstream, Terms())
+
+
+def test_without_a_word_of_the_operator_the_upstream_is_the_judge():
+    outgoing = host().upstream(context_window=4_000).write(LONG)
+    assert (outgoing.prompt, outgoing.notices) == (assemble_prompt(LONG), ())
+
+
+def test_a_model_s_own_window_counts_before_the_setting():
+    upstream = host().upstream(context_window=4_000, context_overflow=Overflow.ERROR)
+    assert upstream.write(msgspec.structs.replace(LONG, model="composer-2.5")).request.messages == LONG.messages
+
+
+def test_no_window_is_no_limit():
+    assert fitted_prompt(LONG, None, Overflow.ERROR).prompt == assemble_prompt(LONG)
+
+
+def test_the_count_is_the_caller_s():
+    with pytest.raises(ContextLengthExceeded, match="about 12345 tokens"):
+        fitted_prompt(LONG, 12_000, Overflow.ERROR, count=lambda text: 12_345)
+
+
+def test_the_demonstration_refuses_as_composer_does():
+    long = Request("composer-2.5", (Message(Role.USER, (TextPart(WORDS * 20_000),)),))
+    with pytest.raises(ContextLengthExceeded, match="maximum context length is 200000 tokens"):
+        CapturedUpstream().write(long)
+    assert CapturedUpstream().write(msgspec.structs.replace(long, model="gpt-5.2")).request == msgspec.structs.replace(long, model="gpt-5.2")
