@@ -73,4 +73,4 @@ def _openai_chat(name: str, table: tables.OpenAIChat, client: "Client") -> Upstr
     from pipeline.upstream.openai_chat import OpenAIChatConfig, OpenAIChatUpstream
 
     profile = msgspec.convert(msgspec.to_builtins(table.profile), ChatProfile)
-    return OpenAIChatUpstream(name, OpenAIChatConfig(table.base_url, table.credential(), profile), client)
+    return OpenAIChatUpstream(name, OpenAIChatConfig(table.base_url, table.credential(), profile, table.context_window), client)
