@@ -15,8 +15,9 @@ from server.access_log import Record
 from server.front_door import Caller
 from server.lifecycle import Lifecycle
 from server.routing import Routing
-from server.settings import OpenAIChat, Settings
+from server.settings import Settings
 from server.streaming import StreamedResponse
+from server.upstream_settings import OpenAIChat
 from server.upstreams import timeouts_of
 
 MAX_HEADER_CHARS = 1024

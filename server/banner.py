@@ -3,7 +3,8 @@
 import pipeline
 from server.config_addresses import split_url
 from server.first_request import example_body
-from server.settings import Captured, Settings, Upstream
+from server.settings import Settings
+from server.upstream_settings import Captured, Upstream
 
 COLUMN = 30
 

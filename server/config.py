@@ -30,7 +30,8 @@ from server.config_secrets import with_keys
 from server.config_upstreams import OPENAI, add_upstreams
 from server.environment import CONFIG_VARIABLE, Assignment, Variable, assignments, read_environment
 from server.problems import Problem, SettingsError, format_path
-from server.settings import Captured, Settings, route_everything_to
+from server.settings import Settings, route_everything_to
+from server.upstream_settings import Captured
 
 FILE_NAME = "penstock.toml"
 USER_FILE = Path(".config", "penstock", FILE_NAME)

@@ -13,7 +13,8 @@ from server.config_addresses import is_loopback, split_url
 from server.config_secrets import is_hash_of_well_known
 from server.keys import HASH, NAME
 from server.problems import Problem, format_path, nearest, shown
-from server.settings import Captured, Server, Settings
+from server.settings import Server, Settings
+from server.upstream_settings import Captured
 
 
 def is_for_this_machine(server: Server) -> bool:

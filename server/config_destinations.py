@@ -12,7 +12,8 @@ from pipeline.upstream.composer_write import FIXED_HEADERS
 from server.config_access import is_for_this_machine
 from server.config_addresses import is_base_url, is_loopback, is_path, split_url
 from server.problems import Problem, ValuePath, format_path, listed, shown
-from server.settings import Composer, KeyedUpstream, Settings
+from server.settings import Settings
+from server.upstream_settings import Composer, KeyedUpstream
 
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")

@@ -16,7 +16,8 @@ import msgspec
 from pipeline.credential import GATEWAY_TOKENS, Secret
 from server.environment import Variable
 from server.problems import Problem, format_path
-from server.settings import KeyedUpstream, Settings, Upstream
+from server.settings import Settings
+from server.upstream_settings import KeyedUpstream, Upstream
 
 VARIABLE_NAME = re.compile(r"[A-Z_][A-Z0-9_]*")
 KEY = re.compile(r"[\x21-\x7e]+")

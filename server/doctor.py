@@ -25,7 +25,8 @@ from server.doctor_trips import ServerTrips, Trip, UpstreamTrips
 from server.exits import FAULT, GOOD, WRONG_USE
 from server.first_request import route_of
 from server.problems import SettingsError
-from server.settings import Captured, Composer, OpenAIChat, Settings, Upstream
+from server.settings import Settings
+from server.upstream_settings import Captured, Composer, OpenAIChat, Upstream
 from server.upstreams import open_upstreams
 
 CONNECT_SECONDS = 5.0

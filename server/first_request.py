@@ -12,7 +12,8 @@ import msgspec
 
 from pipeline.models import DEFAULT_MODEL, resolve_composer_model
 from pipeline.upstream.captured import PREFIX
-from server.settings import Captured, OpenAIChat, Route, Settings, Upstream
+from server.settings import Route, Settings
+from server.upstream_settings import Captured, OpenAIChat, Upstream
 
 ANY = "*"
 PLACEHOLDER = "YOUR_MODEL"

@@ -19,7 +19,8 @@ import msgspec
 from pipeline.errors import ModelNotFound
 from pipeline.models import Model, nearest_models
 from pipeline.upstream.base import Upstream
-from server.settings import OpenAIChat, Route, Settings
+from server.settings import Route, Settings
+from server.upstream_settings import OpenAIChat
 from server.upstreams import timeouts_of
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ import msgspec
 from pipeline.clocks import Timeouts
 from pipeline.upstream.base import Upstream
 from pipeline.upstream.captured import CapturedUpstream
-from server import settings as tables
+from server import upstream_settings as tables
+from server.settings import Images, Settings
 
 if TYPE_CHECKING:
     from pipeline.upstream.http import Client
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def open_upstreams(settings: tables.Settings) -> AsyncGenerator[Mapping[str, Upstream], None]:
+async def open_upstreams(settings: Settings) -> AsyncGenerator[Mapping[str, Upstream], None]:
     """One object for each table `[upstreams.<name>]`; those that speak HTTP share one client, which is closed at the end."""
     async with AsyncExitStack() as stack:
         client: Client | None = None
@@ -45,12 +46,12 @@ async def open_upstreams(settings: tables.Settings) -> AsyncGenerator[Mapping[st
         yield upstreams
 
 
-def timeouts_of(settings: tables.Settings) -> Timeouts:
+def timeouts_of(settings: Settings) -> Timeouts:
     """The clocks in the pipeline's words."""
     return msgspec.convert(msgspec.to_builtins(settings.timeouts), Timeouts)
 
 
-def _composer(name: str, table: tables.Composer, client: "Client", fetcher: "Fetcher | None", images: tables.Images) -> Upstream:
+def _composer(name: str, table: tables.Composer, client: "Client", fetcher: "Fetcher | None", images: Images) -> Upstream:
     from pipeline.prompt.window import Overflow
     from pipeline.upstream.composer import ComposerConfig, ComposerUpstream
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from pipeline.machine.markers import SPELLINGS
-from server.settings import ToolPolicy
+from server.upstream_settings import ToolPolicy
 from tests.machine.cases import CASES
 from tests.support.documents import DOCUMENTS, ROOT, fill
 from tests.support.markdown import code, diagram

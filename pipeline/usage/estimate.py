@@ -10,7 +10,7 @@ for a hundred, and deltas are short. So `add` is cheap, `total` looks at all tha
 reached. It keeps less than one block beside the last piece, and the classes of the last few characters, which a pattern may begin in.
 """
 
-from typing import Literal, Protocol, Self, TypeAlias
+from typing import Literal, Self, TypeAlias
 
 from pipeline.usage.patterns import LINE_START, MOST_BEYOND_ASCII, MOST_IN_ASCII, REACH, classes_of, weigh, weigh_beyond_ascii
 
@@ -28,27 +28,6 @@ def tokens_of(characters: int) -> int:
     (0, 1, 3)
     """
     return -(-characters // CHARACTERS_PER_TOKEN)
-
-
-class TokenCount(Protocol):
-    """The tokens of a text that comes in pieces: zero for no text, above zero for any, and never less when text is added."""
-
-    @property
-    def total(self) -> int:
-        """Tokens so far."""
-        ...
-
-    def add(self, text: str) -> None:
-        """The next piece."""
-        ...
-
-    def within(self, limit: int) -> bool:
-        """Whether `total` is no more than a limit: the same answer, found sooner."""
-        ...
-
-    def copy(self) -> Self:
-        """The same count, to be continued on its own."""
-        ...
 
 
 class CharacterCount:
@@ -131,7 +110,7 @@ class PatternCount:
         self._before = (self._before + classes)[-REACH:]
 
 
-def new_count(method: Method = "calibrated") -> TokenCount:
+def new_count(method: Method = "calibrated") -> PatternCount | CharacterCount:
     """An empty count."""
     return PatternCount() if method == "calibrated" else CharacterCount()
 

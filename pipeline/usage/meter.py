@@ -7,7 +7,7 @@ prompt is kept and looked at when a report is asked for, which an upstream that 
 from collections.abc import Sequence
 
 from pipeline.events import Event, RefusalDelta, TextDelta, ThinkingDelta, ToolCallDelta, ToolCallStart, UsageReport
-from pipeline.usage.estimate import Method, TokenCount, new_count, tokens_in
+from pipeline.usage.estimate import CharacterCount, Method, PatternCount, new_count, tokens_in
 
 
 class UsageMeter:
@@ -32,7 +32,7 @@ class UsageMeter:
         """The prompt is sent once more: what follows is counted beside what was."""
         self._attempts += 1
 
-    def new_count(self) -> TokenCount:
+    def new_count(self) -> PatternCount | CharacterCount:
         """A count of its own, by the same measure, for who has to know when a number of tokens is reached."""
         return new_count(self._method)
 

@@ -19,7 +19,8 @@ from pipeline.models import Model
 from pipeline.parameters import ANY_OTHER, PARAMETERS, Effect, Family, Parameter
 from pipeline.upstream.captured import PREFIX
 from server.first_request import PLACEHOLDER, served_models
-from server.settings import Captured, Composer, OpenAIChat, Settings, Upstream
+from server.settings import Settings
+from server.upstream_settings import Captured, Composer, OpenAIChat, Upstream
 from server.web.commands import Curl, examples
 from server.web.setups import Place, setups
 

@@ -15,7 +15,8 @@ from server.config import Loaded, load_settings
 from server.config_schema import check, description, settings_of, structs_of, without_metadata
 from server.config_text import reference, show
 from server.environment import VARIABLES
-from server.settings import Auth, Captured, Composer, OpenAIChat, Profile, Route, Server, Settings, Target, Timeouts, ToolPolicy
+from server.settings import Auth, Route, Server, Settings, Target, Timeouts
+from server.upstream_settings import Captured, Composer, OpenAIChat, Profile, ToolPolicy
 from tests.support.settings_files import load, problems, usual_umask
 from tests.support.tls import CERTIFICATE, ENCRYPTED_KEY, KEY, KEY_OF_ANOTHER
 

@@ -13,7 +13,8 @@ from pipeline.upstream.composer_write import FIXED_HEADERS
 from server.config_secrets import WELL_KNOWN
 from server.config_text import show
 from server.keys import hash_of
-from server.settings import Composer, GatewayKey, KeyedUpstream, OpenAIChat, Profile, Settings
+from server.settings import GatewayKey, Settings
+from server.upstream_settings import Composer, KeyedUpstream, OpenAIChat, Profile
 from tests.support.settings_files import load, problems, usual_umask
 
 COMPOSER = '[upstreams.c]\nkind = "composer"\nbase_url = "https://b.example"\nendpoint = "/x.Y/Z"\n'

@@ -12,7 +12,8 @@ from pipeline.credential import Kind
 from pipeline.models import LISTED
 from server.config import load_settings
 from server.problems import SettingsError
-from server.settings import Captured, Composer, OpenAIChat, Route, Target
+from server.settings import Route, Target
+from server.upstream_settings import Captured, Composer, OpenAIChat
 from tests.support.settings_files import load, problems, usual_umask
 
 CURSOR: dict[str, Any] = {"CURSOR_BACKEND_BASE_URL": "https://b.example", "CURSOR_CHAT_ENDPOINT": "/x.Y/Z"}

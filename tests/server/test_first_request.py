@@ -11,7 +11,8 @@ from pipeline.errors import ModelNotFound
 from server.banner import banner
 from server.first_request import PLACEHOLDER, example_body, served_models
 from server.routing import Routing
-from server.settings import Captured, Composer, OpenAIChat, Route, Settings, Target, Upstream
+from server.settings import Route, Settings, Target
+from server.upstream_settings import Captured, Composer, OpenAIChat, Upstream
 from server.upstreams import open_upstreams
 from tests.support.gateway_server import running_server
 

@@ -15,7 +15,8 @@ from pipeline.models import MODELS, resolve_composer_model
 from server import front_door
 from server.front_door import Caller, FrontDoor
 from server.keys import hash_of, new_key
-from server.settings import Auth, Captured, GatewayKey, Route, Settings, Target
+from server.settings import Auth, GatewayKey, Route, Settings, Target
+from server.upstream_settings import Captured
 from tests.support.gateway_server import running_server
 from tests.support.scripted import ScriptedUpstream, Step
 

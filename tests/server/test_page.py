@@ -21,7 +21,8 @@ from pipeline.parameters import ANY_OTHER, PARAMETERS, Family
 from server.app import create_app
 from server.lifecycle import Lifecycle
 from server.routes.pages import CONTENT_SECURITY_POLICY
-from server.settings import Auth, Captured, Composer, OpenAIChat, Route, Settings, Target, Upstream
+from server.settings import Auth, Route, Settings, Target
+from server.upstream_settings import Captured, Composer, OpenAIChat, Upstream
 from server.web.commands import Curl
 from server.web.page import ENDPOINTS, facts, key_state
 from server.web.setups import Place, Setup, setups

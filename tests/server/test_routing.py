@@ -5,7 +5,8 @@ import pytest
 from pipeline.errors import ModelNotFound
 from pipeline.models import ALIASES
 from server.routing import Routing
-from server.settings import Captured, Composer, OpenAIChat, Route, Settings, Target, Upstream
+from server.settings import Route, Settings, Target
+from server.upstream_settings import Captured, Composer, OpenAIChat, Upstream
 from server.upstreams import open_upstreams
 from tests.support.gateway_server import running_server
 

@@ -19,7 +19,7 @@ from pipeline.machine.tools.aliases import alias_table_markdown
 from pipeline.machine.tools.inventory import ToolPolicy
 from pipeline.machine.values import json_object
 from pipeline.notices import NOTICES
-from server import settings
+from server import upstream_settings
 from server.config_schema import description, expected
 from server.problems import format_value
 from tests.machine.cases import CASES
@@ -179,7 +179,7 @@ def limits() -> str:
 
 
 def policies() -> str:
-    fields = msgspec.structs.fields(settings.ToolPolicy)
+    fields = msgspec.structs.fields(upstream_settings.ToolPolicy)
     rows = [
         [code(f"tools.{field.encode_name}"), expected(field.type), code(format_value(field.default)), description(field.type)] for field in fields
     ]
