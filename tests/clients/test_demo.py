@@ -1,0 +1,43 @@
+"""Every client against `penstock serve` as it comes, with nothing configured: the embedded demo answers, and no key is asked for."""
+
+from collections.abc import Generator
+
+import pytest
+
+from tests.clients.client_process import no_outside, run_program
+from tests.clients.scripted_model import Gateway
+from tests.clients.test_llm import Llm
+from tests.clients.test_opencode import OpenCode
+from tests.support.processes import clean_environment, server_process
+
+pytestmark = pytest.mark.clients
+
+HELLO = "Say hello."
+NO_MODEL = "embedded demo"
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Generator[Gateway, None, None]:
+    empty = tmp_path_factory.mktemp("nothing configured")
+    with server_process(cwd=empty, environment=clean_environment(HOME=str(empty), XDG_CONFIG_HOME=str(empty))) as server:
+        yield Gateway(server.url, "any")
+
+
+@pytest.mark.parametrize(("program", "scenario"), [("ai_sdk.mjs", "generate"), ("openai_node.mjs", "plain"), ("openai_python.py", "stream")])
+async def test_a_program_gets_an_answer(gateway, scratch, program, scenario):
+    seen = await run_program(program, scenario, gateway, scratch)
+    assert NO_MODEL in seen["text"], seen
+
+
+async def test_llm_gets_an_answer(gateway, scratch):
+    ended = await Llm(scratch, gateway).run(HELLO)
+    assert (ended.status, NO_MODEL in ended.out) == (0, True), ended
+
+
+async def test_opencode_makes_the_tour_of_a_tool_call(gateway, scratch):
+    async with no_outside() as outside:
+        run = await OpenCode(scratch, gateway, outside).run("Read notes.txt.")
+    assert run.ended.status == 0, run.ended.err
+    assert [(tool, status, given) for tool, status, given, _ in run.tools] == [("read", "completed", {"filePath": "notes.txt"})]
+    assert "the heron sleeps at noon" in run.text[-1]
+    assert NO_MODEL in run.text[-1]
