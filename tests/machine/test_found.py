@@ -88,6 +88,17 @@ FOUND: tuple[Case, ...] = (
         tools=(),
         policy=ToolPolicy(without_tools=Unknown.PASS),
     ),
+    case(
+        39,
+        "a call of another dialect that is text is not held, however large its values are",
+        [T('[TOOL_CALL]d[ARGS]{"a":' + "1" * 100 + "}x"), K("hm")],
+        "notice unknown_tool",
+        'text [TOOL_CALL]d[ARGS]{"a":' + "1" * 100 + "}x",
+        "think hm",
+        STOP,
+        policy=ToolPolicy(max_argument_bytes=64),
+        markup=Markup(dialects=("bracket",)),
+    ),
 )
 
 

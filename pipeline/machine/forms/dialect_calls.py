@@ -118,7 +118,7 @@ class DialectCall:
             return False
         if early:
             self._call.open()
-        self._object = ObjectReader(self._call.arguments or self._members, self._calls.policy.max_argument_bytes)
+        self._object = ObjectReader(self._call.arguments or self._members, self._calls.policy.max_argument_bytes, discards=self.was_text)
         self._to("{")
         return True
 

@@ -108,8 +108,12 @@ class Members:
 class ObjectReader:
     """Reads one object, from its opening brace to its closing one."""
 
-    def __init__(self, sink: Sink, max_kept_chars: int) -> None:
-        """`max_kept_chars` bounds a key and a value that does not stream; a longer one makes the reader `TOO_LARGE`."""
+    def __init__(self, sink: Sink, max_kept_chars: int, *, discards: bool = False) -> None:
+        """`max_kept_chars` bounds a key and a value that does not stream; a longer one makes the reader `TOO_LARGE`.
+
+        A reader that discards only finds the object's end: it keeps nothing and tells its sink nothing.
+        """
+        self._discards = discards
         self.state = State.START
         self._max_kept_chars = max_kept_chars
         self._kept_chars = 0
@@ -178,12 +182,12 @@ class ObjectReader:
         self._keep(text[at:stop])
         if self.is_over or stop == len(text) or text[stop] != '"':
             return stop if stop > at else None
-        key = string_of(self._take() + '"')
+        key = "" if self._discards else string_of(self._take() + '"')
         self._in_string = self._first = False
         if key is None:
             self.state = State.BROKEN
             return stop
-        self._streams = self._sink.member(key)
+        self._streams = not self._discards and self._sink.member(key)
         self._to("key")
         return stop + 1
 
@@ -228,13 +232,13 @@ class ObjectReader:
         return at if at > start else None
 
     def _end_other(self) -> None:
-        if self._sink.value(self._take().strip()):
+        if self._discards or self._sink.value(self._take().strip()):
             self._to("complete")
         else:
             self.state = State.BROKEN
 
     def _keep(self, text: str) -> None:
-        if text:
+        if text and not self._discards:
             self._kept.append(text)
             self._kept_chars += len(text)
             if self._kept_chars > self._max_kept_chars:
