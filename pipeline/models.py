@@ -144,6 +144,16 @@ def resolve_composer_model(model_id: str) -> str | None:
     return resolved if resolved in MODELS else None
 
 
+def with_effort(model_id: str, effort: str | None) -> str:
+    """The listed variant of a model for a reasoning effort, or the model itself where the list has none.
+
+    >>> with_effort("gpt-5.1-codex-max", "high"), with_effort("composer-2.5", "high"), with_effort("gpt-5.2-high", "low")
+    ('gpt-5.1-codex-max-high', 'composer-2.5', 'gpt-5.2-high')
+    """
+    variant = f"{model_id}-{effort}"
+    return variant if effort and variant in MODELS else model_id
+
+
 def nearest_models(model_id: str, n: int = 3, known: Iterable[str] = MODELS) -> list[str]:
     """Up to `n` of the `known` ids that look like `model_id`, the nearest first: for the message of a 404. Case and a provider's prefix do not count.
 

@@ -207,7 +207,11 @@ PARAMETERS = (
     _both("text", "an object", Effect.MAPPED, "`text.format` is `response_format`, `text.verbosity` is `verbosity`; any other key is reported."),
     Parameter(
         "reasoning_effort",
-        Outcome(Effect.EMULATED, f"Any but `none` {_SHOWS_REASONING}; how much the model thinks is its own choice."),
+        Outcome(
+            Effect.EMULATED,
+            "Takes the model's variant where the list has one (`gpt-5.2` with `high` is `gpt-5.2-high`); else how much the model thinks is its own "
+            f"choice. Any but `none` {_SHOWS_REASONING}.",
+        ),
         Outcome(Effect.HONOURED, f"Ignored where the profile takes none. Any but `none` {_SHOWS_REASONING}."),
         "text",
     ),

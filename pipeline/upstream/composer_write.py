@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from pipeline.identity import Identity
-from pipeline.models import resolve_composer_model
+from pipeline.models import resolve_composer_model, with_effort
 from pipeline.request import Request
 from pipeline.upstream.images import ImageFile
 from pipeline.wire.composer_request import ComposerImage, ComposerRequest, encode_request
@@ -36,7 +36,7 @@ def write_message(
     """The body that is sent; without a conversation id it has a fresh one."""
     message = ComposerRequest(
         text=prompt,
-        model=resolve_composer_model(request.model) or request.model,
+        model=with_effort(resolve_composer_model(request.model) or request.model, request.options.reasoning_effort),
         agent=request.agent,
         message_id=fresh_uuid(identity),
         conversation_id=conversation_id or fresh_uuid(identity),

@@ -8,7 +8,12 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import msgspec
+
+from pipeline.identity import Identity
 from pipeline.parameters import Effect, Family
+from pipeline.request import Options, Request
+from pipeline.upstream.composer_write import write_message
 from tests.support.chat_bodies import TOOL, WEATHER
 from tests.support.parameter_bench import SENTENCE, USER, Gateway, Open, spoken
 
@@ -271,6 +276,9 @@ async def effort_of_composer(open_gateway: Open) -> None:
     async with open_gateway(spoken(COMPOSER, thinking="hm")) as gateway:
         await shows_reasoning(gateway)
         assert gateway.sent[0] == gateway.sent[-1]
+    asked = Request("gpt-5.2", (), options=Options(reasoning_effort="high"))
+    assert b"gpt-5.2-high" in write_message(asked, "", Identity.frozen())
+    assert b"gpt-5.2-" not in write_message(msgspec.structs.replace(asked, options=Options(reasoning_effort="medium")), "", Identity.frozen())
 
 
 @check(Effect.HONOURED, "reasoning_effort", families=(CHAT,))
