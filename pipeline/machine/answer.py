@@ -12,6 +12,7 @@ from functools import lru_cache
 
 import msgspec
 
+from pipeline.errors import ProtocolViolation
 from pipeline.events import Event, Failed, Finish, FinishReason, NativeToolCall, Notice, TextDelta, ThinkingDelta, UpstreamEvent, UsageReport
 from pipeline.machine.calls import Calls
 from pipeline.machine.forms.dialects import DIALECTS
@@ -70,6 +71,7 @@ class AnswerMachine:
         self._openers = grammar.openers
         self._calls.on_release = self._drain
         self._waiting: deque[UpstreamEvent] = deque()
+        self._waiting_chars = 0
         self._thought = False
 
     def feed(self, batch: Sequence[UpstreamEvent]) -> list[Event]:
@@ -102,6 +104,9 @@ class AnswerMachine:
             self._finish(event)
         elif self._calls.holder is not None and field is not self._calls.holder and not isinstance(event, Notice | UsageReport):
             self._waiting.append(event)
+            self._waiting_chars += len(event.text) if isinstance(event, TextDelta | ThinkingDelta) else 0
+            if self._waiting_chars > self._calls.policy.max_argument_bytes:
+                self._calls.fail(ProtocolViolation("A tool call stays open while the answer goes on beside it.", code="tool_call_too_large"))
         elif isinstance(event, TextDelta | ThinkingDelta) and field is not None:
             self._thought = self._thought or field is self._thinking
             field.feed(event.text)
@@ -115,6 +120,7 @@ class AnswerMachine:
         self._thinking.resume()
         self._text.resume()
         waiting, self._waiting = self._waiting, deque()
+        self._waiting_chars = 0
         for event in waiting:
             if not self._calls.failed:
                 self._take(event)

@@ -10,13 +10,26 @@ Nothing is left out or changed in silence: what does not fit its type is passed 
 an argument that the tool does not know is passed on, and one that a table drops, or that only the tool of another client knows, is left out.
 """
 
+from collections import Counter
 from enum import Enum, auto
 
+import msgspec
+
 from pipeline.events import Notice
+from pipeline.machine.tools.aliases import fold
 from pipeline.machine.tools.json_types import ANY, is_text
 from pipeline.machine.tools.schema import ToolSchema
 from pipeline.machine.values.fitting import Fitted, Fitting
 from pipeline.machine.values.json_source import escape, quote, type_of
+
+MAX_ARGUMENTS = 10_000
+"""Of one call; each has a name that is remembered, whether it is kept or not."""
+
+MAX_NAMED = 8
+"""How many of a call's arguments one kind of Notice names; the others are counted."""
+
+MAX_NAME_CHARS = 128
+"""Of a name that the model made up, where a Notice repeats it."""
 
 
 class _Value(Enum):
@@ -45,8 +58,11 @@ class ArgumentWriter:
 
     def __init__(self, schema: ToolSchema) -> None:
         self.out: list[str] = []
-        self.given: frozenset[str] = frozenset()
-        self.notices: list[Notice] = []
+        self.given: set[str] = set()
+        self.refused: str | None = None
+        self.is_over_count = False
+        self._said: dict[str, list[Notice]] = {}
+        self._counts: Counter[str] = Counter()
         self.kept_chars = 0
         self._schema = schema
         self._fitting = Fitting()
@@ -134,22 +150,26 @@ class ArgumentWriter:
         schema = self._schema
         key = schema.key(spelling)
         self._mode = _Value.DROP
+        self.is_over_count = len(self.given) >= MAX_ARGUMENTS
+        if key is None and schema.refuses(spelling):
+            self.refused = self.refused or spelling[:MAX_NAME_CHARS]
+            return False
         if key is None and (schema.drops(spelling) or schema.alias is not None):
-            self.given |= {spelling}
-            self._say("argument_dropped", f"{schema.name} has no argument {spelling}; left out")
+            self.given.add(fold(spelling))
+            self._say("argument_dropped", f"{schema.name} has no argument {spelling[:MAX_NAME_CHARS]}; left out")
             return False
         if key is None:
             key = spelling
             if not schema.is_open:
-                self._say("unknown_argument", f"{schema.name} has no argument {spelling}; passed on")
+                self._say("unknown_argument", f"{schema.name} has no argument {spelling[:MAX_NAME_CHARS]}; passed on")
         if key in self.given:
-            self._say("argument_repeated", f"{schema.name}.{key} was given twice; the first stays")
+            self._say("argument_repeated", f"{schema.name}.{key[:MAX_NAME_CHARS]} was given twice; the first stays")
             return False
         self._mode = _Value.COLLECT
         self._key, self._types = key, schema.types(key)
         self._head = f"{',' if self._count else '{'}{quote(key)}:"
         self._count += 1
-        self.given |= {key}
+        self.given.add(key)
         return True
 
     def _fitted(self, fitted: Fitted) -> None:
@@ -157,8 +177,21 @@ class ArgumentWriter:
         for misfit in fitted.misfits:
             self._say("argument_type", misfit)
 
+    @property
+    def notices(self) -> list[Notice]:
+        """What was repaired, dropped or passed on, a few of each kind by name."""
+        said: list[Notice] = []
+        for kind, named in self._said.items():
+            said += named
+            if more := self._counts[kind] - len(named):
+                said.append(msgspec.structs.replace(named[0], detail=f"{more} more arguments of {self._schema.name}"))
+        return said
+
     def _say(self, code: str, detail: str) -> None:
-        self.notices.append(Notice(code, detail))
+        named = self._said.setdefault(code, [])
+        self._counts[code] += 1
+        if len(named) < MAX_NAMED:
+            named.append(Notice(code, detail))
 
     def _take(self) -> str:
         text = "".join(self._kept)

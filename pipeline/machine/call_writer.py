@@ -8,7 +8,7 @@ from enum import Enum, auto
 
 from pipeline.errors import ProtocolViolation, UpstreamError
 from pipeline.events import ToolCallDelta, ToolCallEnd
-from pipeline.machine.arguments import ArgumentWriter
+from pipeline.machine.arguments import MAX_NAME_CHARS, ArgumentWriter
 from pipeline.machine.calls import Calls
 from pipeline.machine.forms.bodies import Argument
 from pipeline.machine.tools.inventory import Unknown
@@ -47,6 +47,7 @@ class CallWriter:
         """Find the tool; else apply the policy and say so. `otherwise` says what becomes of a call that does not leave."""
         calls = self._calls
         self.schema = calls.inventory.find(name)
+        name = name[:MAX_NAME_CHARS]
         if self.schema is not None:
             return Admission.CALL
         choice, code, why = (
@@ -101,7 +102,7 @@ class CallWriter:
 
     def end(self) -> None:
         """The call is complete."""
-        if self.arguments is None:
+        if self.arguments is None or self.fails_if_unfit():
             return
         self.arguments.end()
         self.flush()
@@ -110,18 +111,26 @@ class CallWriter:
             self._calls.events.extend(self.arguments.notices)
 
     def fail_malformed(self) -> None:
-        """The call cannot be read, and too much of it has left to take it back."""
+        """The call cannot be read, and too much of it has left to take it back. A call that does not leave fails nothing."""
+        if self.is_dropped:
+            return
         self.flush()
         self._calls.fail(UpstreamError("The model wrote a tool call whose arguments cannot be read.", code="malformed_tool_call"))
 
-    def fails_if_over(self, kept_chars: int) -> bool:
-        """End the answer if more is kept of the call than may be."""
-        if kept_chars <= self._calls.policy.max_argument_bytes:
-            return False
-        self.fail_too_large()
-        return True
+    def fails_if_unfit(self, kept_chars: int = 0) -> bool:
+        """End the answer if more is kept of the call than may be, or if it says what the tool cannot be told."""
+        arguments = self.arguments
+        if kept_chars > self._calls.policy.max_argument_bytes or (arguments is not None and arguments.is_over_count):
+            self.fail_too_large()
+        elif arguments is not None and arguments.refused is not None and self.schema is not None and not self.is_dropped:
+            self.flush()
+            why = f"{self.schema.alias} was read as {self.schema.name}, which cannot be told {arguments.refused}"
+            self._calls.fail(UpstreamError(f"The model made a call that the offered tools cannot carry out: {why}.", code="tool_argument_unfit"))
+        return self._calls.failed
 
     def fail_too_large(self) -> None:
         """More would have to be kept of the call than may be."""
+        if self.is_dropped:
+            return
         self.flush()
         self._calls.fail(ProtocolViolation("The arguments of a tool call are over the limit.", code="tool_call_too_large"))

@@ -2,14 +2,14 @@
 
 It is generated from the spellings of `markers`, which are always read, and from the openings of the dialects that are switched on. It finds, in one C
 scan, the first complete marker or the tail that is a proper prefix of one. So text is held back exactly while it can still become a marker, and never
-longer than `Grammar.longest` characters. What a marker *means* where it stands is not decided here.
+longer than the longest marker. What a marker *means* where it stands is not decided here.
 """
 
 import re
 from collections.abc import Sequence
 
 from pipeline.machine.forms.dialects import Dialect
-from pipeline.machine.markers import LONGEST, SPACE, SPELLINGS, Kind, Marker, spelling
+from pipeline.machine.markers import SPACE, SPELLINGS, Kind, Marker, proper_prefix, spelling
 
 
 class Grammar:
@@ -28,11 +28,9 @@ class Grammar:
         self.dialects = {dialect.name: dialect for dialect in dialects}
         self._groups = {str(kind): (kind, "") for kind in SPELLINGS}
         branches = {"<": [(str(kind), spelling(word)) for kind, word in SPELLINGS.items()]}
-        self.longest = LONGEST
         for number, (name, opening) in enumerate(_openings(dialects, trigger)):
             self._groups[f"opening_{number}"] = (Kind.DIALECT, name)
             branches.setdefault(opening[0], []).append((f"opening_{number}", [re.escape(character) for character in opening[1:]]))
-            self.longest = max(self.longest, len(opening))
         others = "".join(re.escape(first) for first in branches if first != "<")
         self.openers = re.compile(f"[{others}]") if others else None
         self._scan = re.compile("|".join(_branch(first, number, branches[first]) for number, first in enumerate(branches)))
@@ -59,21 +57,13 @@ def _openings(dialects: Sequence[Dialect], trigger: str) -> list[tuple[str, str]
     return [(dialect.name, (trigger if dialect.takes_trigger else "") + opening) for dialect in dialects for opening in dialect.openings]
 
 
-def _proper_prefix(elements: list[str]) -> str:
-    """A pattern for the longest proper prefix of the sequence, the empty one included."""
-    pattern = ""
-    for element in reversed(elements[:-1]):
-        pattern = f"(?:{element}{pattern})?"
-    return pattern
-
-
 def _branch(first: str, number: int, spellings: Sequence[tuple[str, list[str]]]) -> str:
     """A pattern for all spellings that begin with one character, or for the tail that may become one of them."""
     # the common first character stands in front of everything, so that the engine skips to it instead of trying each alternative at each character,
     # and the look-ahead drops the '<' of ordinary code and markup at its next character
     ahead = "|".join(sorted({r"[\s|｜]" if elements[0] == SPACE else elements[0] for _, elements in spellings}))
     complete = "|".join(f"(?P<{group}>{''.join(elements)})" for group, elements in spellings)
-    prefixes = "|".join(_proper_prefix(elements) for _, elements in spellings)
+    prefixes = "|".join(proper_prefix(elements) for _, elements in spellings)
     return rf"{re.escape(first)}(?={ahead}|\Z)(?:{complete}|(?P<partial_{number}>(?:{prefixes})\Z))"
 
 

@@ -5,6 +5,7 @@ white-space characters and one marker, or one name. This is what keeps a file th
 """
 
 import re
+from collections.abc import Set
 
 from pipeline.machine.markers import NAME, Kind, Marker
 from pipeline.machine.tape import Tape, Verdict
@@ -50,7 +51,7 @@ def begins_call(tape: Tape, marker: Marker, inventory: Inventory) -> Verdict:
     return Verdict.YES
 
 
-def begins_argument(tape: Tape, marker: Marker, schema: ToolSchema, given: frozenset[str]) -> re.Match[str] | Verdict:
+def begins_argument(tape: Tape, marker: Marker, schema: ToolSchema, given: Set[str]) -> re.Match[str] | Verdict:
     """`tool_sep` inside a value: only a key of the tool that is not yet given, and its separator, make it count."""
     ahead = tape.text[marker.stop : marker.stop + schema.longest_key_chars + 1]
     reaches_end = marker.stop + len(ahead) == len(tape.text)

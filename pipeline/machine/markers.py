@@ -12,6 +12,7 @@ upstream has switched on.
 """
 
 import re
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -75,6 +76,14 @@ def spelling(word: str | None) -> list[str]:
     if word is None:
         return ["/", *(_letter(character) for character in "think>")]
     return [SPACE, _BAR, SPACE, *(_letter(character) for character in word), SPACE, _BAR, SPACE, ">"]
+
+
+def proper_prefix(elements: Sequence[str]) -> str:
+    """A pattern for the longest proper prefix of the sequence, the empty one included."""
+    pattern = ""
+    for element in reversed(elements[:-1]):
+        pattern = f"(?:{element}{pattern})?"
+    return pattern
 
 
 def _letter(character: str) -> str:

@@ -111,10 +111,12 @@ class FieldMachine:
             self._run()
         if calls.holder is not None and calls.holder is not self:
             return  # what waited has opened a call: that one ends first, and then this field again
+        fault = self._call.cut() if self._call is not None else None
         if self._call is not None:
-            self._call.cut()
             self._call = None
-            calls.release()
+            calls.release()  # what waited leaves before the fault ends the answer
+            if fault is not None:
+                calls.fail(fault)
         elif self.state is State.BLOCK:
             self._leave_block(ended=True)
             self._run()
@@ -239,7 +241,6 @@ class FieldMachine:
         source = opened + self._tape.take(marker.stop)
         if self._thinking:
             self._calls.notice("call_in_thinking", "a tool call stood in the thinking, before the answer began")
-        self._awaits_token = self._thinking
         self._call = CallMachine(self._calls, self._tape, source, self._emit, in_block=in_block)
         self._to("call begin")
 

@@ -105,23 +105,27 @@ class CallMachine:
         """Whether its start has left, so that nothing else may leave before its end."""
         return self._call.index is not None and self.state is not State.DONE
 
-    def cut(self) -> None:
-        """The stream ended inside the call: nothing of it is completed, and what had not left is given back or named."""
+    def cut(self) -> StreamCut | None:
+        """The stream ended inside the call: nothing of it is completed, and what had not left is given back or named.
+
+        Gives the fault that an answer has which ended properly all the same.
+        """
+        head = read_head(self._tape) if self.state is State.HEAD else None
         rest = self._tape.take(len(self._tape.text))
-        if self.state is State.HEAD and self._calls.inventory.find(rest.strip()) is None:
+        if self.state is State.HEAD and (head is None or self._calls.inventory.find(head.name) is None):
             self._emit_text(self._source + rest)
         elif self.state is State.RAW:
             if rest:
                 self._emit_text(rest)
         elif not self._call.is_dropped:
             self._calls.notice("call_cut", f"the stream ended inside a call of {self._call.name}; the call was not completed")
-            if self._tape.ended:
-                self._calls.fail(StreamCut("The model's answer ended inside a tool call.", code="tool_call_cut"))
+            return StreamCut("The model's answer ended inside a tool call.", code="tool_call_cut") if self._tape.ended else None
+        return None
 
     # -- the head --------------------------------------------------------------------------------------------------------------------------
 
     def _head(self) -> bool:
-        head = read_head(self._tape)
+        head = read_head(self._tape, may_be_native=self._calls.inventory.find("function") is None)
         if head is None or head.form is Form.CUT:
             return False
         if head.form is Form.PROSE:
@@ -179,10 +183,10 @@ class CallMachine:
         found = schema.key_pattern.match(tape.text, marker.stop)
         if found:
             self._argument(found["key"], found["separator"], found.end())
-            return True
+            return not self._call.fails_if_unfit()
         if more_may_come and "<" not in ahead:
             return False
-        if self._calls.policy.malformed is not Malformed.RECOVER:
+        if self._calls.policy.malformed is not Malformed.RECOVER and not self._call.is_dropped:
             self._call.fail_malformed()
             return False
         self._calls.notice("malformed_call", f"the arguments of {schema.name} could not be read; the call goes on without them")
@@ -206,7 +210,7 @@ class CallMachine:
         edge = lookahead.value_end(tape, stop, spaced=self._spaced, at_end=marker is None)
         if edge > tape.at:
             arguments.write(tape.take(edge))
-            if self._call.fails_if_over(arguments.kept_chars):
+            if self._call.fails_if_unfit(arguments.kept_chars):
                 self._to("too large")
                 return False
         if marker is None or marker.kind is Kind.PARTIAL:
@@ -239,7 +243,7 @@ class CallMachine:
             else:
                 self._call.arguments.close()
                 self._argument(found["key"], found["separator"], found.end())
-                verdict = Verdict.YES
+                verdict = Verdict.WAIT if self._call.fails_if_unfit() else Verdict.YES
         if verdict is Verdict.NO and marker.kind in TOOL_MARKERS and self.state is State.VALUE:
             self._markers_kept += 1
         return verdict
@@ -251,12 +255,17 @@ class CallMachine:
         if reader is None:
             return False
         tape.at = reader.read(tape.text, tape.at)
-        if reader.state is ObjectState.TOO_LARGE:
+        if reader.state is ObjectState.TOO_LARGE and not self._call.is_dropped:
             self._call.fail_too_large()
             self._to("too large")
+        elif reader.state in (ObjectState.BROKEN, ObjectState.TOO_LARGE) and self._call.is_dropped:
+            self._to("object complete")
+            return True
         elif reader.state is ObjectState.BROKEN:
             self._call.fail_malformed()
             self._to("no JSON")
+        elif self._call.fails_if_unfit():
+            self._to("too large")
         elif reader.state is ObjectState.DONE:
             self._to("object complete")
             return True
@@ -266,7 +275,8 @@ class CallMachine:
 
     def _repaired(self, marker: Marker, why: str) -> None:
         self._finish(marker, marker.start)
-        self._calls.notice("call_repaired", why)
+        if not self.was_text and not self._call.is_dropped:
+            self._calls.notice("call_repaired", why)
 
     def _finish(self, marker: Marker, stop: int) -> None:
         """The call ends at the marker; the tape goes on at `stop`."""
@@ -280,7 +290,7 @@ class CallMachine:
             self._finish_body(tape.text[marker.start : stop])
         else:
             self._emit_text(tape.text[tape.at : stop])
-        if self._markers_kept and not self.was_text:
+        if self._markers_kept and not self.was_text and not self._call.is_dropped:
             self._calls.notice("marker_kept", f"tool markers inside a value of {self._call.name} mean nothing there and were kept as data")
         tape.at = stop
         if self.state is not State.DONE:
@@ -293,7 +303,7 @@ class CallMachine:
         marker = tape.find()
         stop = marker.start if marker else len(tape.text)
         self._keep(tape.take(stop))
-        if self._call.fails_if_over(self._body.chars):
+        if self._call.fails_if_unfit(self._body.chars):
             self._to("too large")
             return False
         if marker is None or marker.kind is Kind.PARTIAL:
@@ -320,9 +330,9 @@ class CallMachine:
         if body is None or body.arguments is None or self._call.schema is None:
             self._malformed(source + tail)
             return
+        self._call.open()
         if body.unread:
             self._calls.notice("malformed_call", f"a part of the arguments of {self._call.name} could not be read and was left out")
-        self._call.open()
         self._call.put(body.arguments)
         self._call.end()
 

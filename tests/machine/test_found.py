@@ -8,7 +8,7 @@ from tests.machine.forms import Exam, Tally
 from tests.machine.notation import CALLS, STOP, B, Case, E, K, S, T, b, call, case, e
 from tests.machine.transcript import settled
 
-_NOTED = ("notice unknown_tool", "notice marker_kept", "notice call_repaired")
+_NOTED = ("notice unknown_tool", "notice marker_kept")
 _OPEN = f"{b}Write{S}content\nx\n"
 
 FOUND: tuple[Case, ...] = (

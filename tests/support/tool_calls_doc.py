@@ -12,6 +12,7 @@ import msgspec
 from pipeline.events import Event, Finish, Notice, TextDelta, ToolCallDelta, ToolCallStart
 from pipeline.machine import thinking, toolcalls
 from pipeline.machine.answer import AnswerMachine, Markup
+from pipeline.machine.arguments import MAX_ARGUMENTS
 from pipeline.machine.forms import dialect_calls, heads
 from pipeline.machine.forms.dialects import DIALECTS
 from pipeline.machine.markers import LONGEST, MAX_SPACE, SPELLINGS, Kind
@@ -147,10 +148,9 @@ def dialects() -> str:
     """Each dialect with its example, and what comes of that where the dialect is on."""
     rows: list[list[str]] = []
     for row in DIALECTS.values():
-        trigger = examples.TRIGGER if row.takes_trigger else ""
-        found = answers(trigger + row.example, Markup(dialects=(row.name,), trigger=trigger))
+        found = answers(row.example, Markup(dialects=(row.name,)))
         source = f"[{row.source.removeprefix('https://github.com/')}]({row.source})" if "://" in row.source else row.source
-        rows.append([code(row.name), code((trigger + row.example).replace("\n", "\\n")), outcome(found)[0], source])
+        rows.append([code(row.name), code(row.example.replace("\n", "\\n")), outcome(found)[0], source])
     return table(["`tools.dialects`", "the model writes", "the client gets", "source"], rows)
 
 
@@ -174,6 +174,8 @@ def limits() -> str:
             f"{ToolPolicy().max_argument_bytes:,}",
             "the answer fails; `tools.max_argument_bytes`",
         ],
+        ["what the other field says while a call is open", f"{ToolPolicy().max_argument_bytes:,}", "the answer fails; `tools.max_argument_bytes`"],
+        ["the arguments of one call", f"{MAX_ARGUMENTS:,} arguments", "the answer fails"],
     ]
     return table(["what", "characters at most", "beyond it"], rows)
 

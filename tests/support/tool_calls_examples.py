@@ -59,7 +59,6 @@ DECISIONS: dict[str, tuple[Case, ...]] = {
 }
 
 # where a dialect is read only behind a text of the request's own, that text
-TRIGGER = "[call-7f3a]"
 
 HIDDEN_CHARS = 200
 HIDDEN = (case(0, "", "Let me think.\n<|final|>Yes."), case(0, "", "No token comes."))

@@ -16,7 +16,14 @@ from pipeline.machine.values.json_source import string_of
 _NAMES = ("name", "tool", "tool_name", "toolName")
 _ARGUMENTS = ("arguments", "args", "input", "parameters", "params")
 _READ = frozenset({*_NAMES, "function", "id", "type", "index", "call_id", "tool_call_id"})
-_PAIR = re.compile(r"""\s*(?P<key>[^\s=:,]+)\s*[=:]\s*(?P<value>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^,]*)\s*(?:,|\Z)""")
+# a comma ends a bare value only if the next key or the end follows: a command may hold commas, and half of one must not be run
+_KEY = r"""[^\s=:,"'(){}\[\]]{1,128}"""
+_NEXT = rf"\s{{0,64}}(?:{_KEY}\s{{0,16}}[=:]|\Z)"
+_QUOTED = r"\"(?:[^\"\\]|\\.)*+\"|'(?:[^'\\]|\\.)*+'"
+_PAIR = re.compile(
+    rf"""\s*(?P<key>{_KEY})\s*[=:]\s*(?:(?P<quoted>{_QUOTED})\s*(?=,{_NEXT}|\Z)|(?P<bare>(?:"(?:[^"\\]|\\.)*+"|,(?!{_NEXT})|[^,])*+))(?:,|\Z)""",
+    re.DOTALL,
+)
 
 _QUOTE = re.compile(r'"|\\(?:.|\Z)', re.DOTALL)
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]')
@@ -95,9 +102,13 @@ def read_json_fields(fields: dict[str, str]) -> Body | None:
     name = next((text for word in _NAMES if word in holder and (text := string_of(holder[word])) is not None), None)
     if name is None:
         return None
-    word = next((word for word in _ARGUMENTS if word in holder), None)
-    unread = [key for key in [*fields, *holder] if key not in _READ and key != word]
-    return Body(name, [] if word is None else read_arguments(holder[word]), ", ".join(dict.fromkeys(unread)))
+    # beside `function` they are as good as inside it
+    source = next((place[word] for place in (holder, fields) for word in _ARGUMENTS if word in place), None)
+    unread = [key for key in [*fields, *holder] if key not in _READ and source not in (fields.get(key), holder.get(key))]
+    if source is None:
+        # members of no known name are arguments, most likely, and a call without them is not what was asked for
+        return Body(name, None if unread else [])
+    return Body(name, read_arguments(source), ", ".join(dict.fromkeys(unread)))
 
 
 def read_arguments(source: str) -> list[Argument] | None:
@@ -109,16 +120,16 @@ def read_arguments(source: str) -> list[Argument] | None:
 
 
 def read_inline(source: str, name: str) -> Body:
-    """`(k=v, k: v)` or `[k=v]`: quotes protect commas and are removed, bare values are text."""
+    """`(k=v, k: v)` or `[k=v]`: quotes protect commas and are removed, bare values are text. What does not end with its bracket is no such list."""
     inner = source.strip()
-    closing = {"(": ")", "[": "]"}[inner[0]]
-    inner = inner[1:-1] if inner.endswith(closing) else inner[1:]
+    if not inner.endswith({"(": ")", "[": "]"}[inner[0]]):
+        return Body(name, None)
+    inner = inner[1:-1]
     arguments: list[Argument] = []
     at = 0
     while at < len(inner) and (found := _PAIR.match(inner, at)):
-        value = found["value"].strip()
-        if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
-            value = re.sub(r"\\([\\\"'])", r"\1", value[1:-1])
+        quoted = found["quoted"]
+        value = found["bare"].strip() if quoted is None else re.sub(r"\\([\\\"'])", r"\1", quoted[1:-1])
         arguments.append(Argument(found["key"], value, is_raw=True))
         at = found.end()
     return Body(name, arguments, inner[at:].strip())

@@ -81,25 +81,28 @@ class DialectCall:
         self._call.flush()
         return self.state is State.DONE
 
-    def cut(self) -> None:
-        """The stream ended inside the call: nothing of it is completed, and what had not left is given back."""
+    def cut(self) -> StreamCut | None:
+        """The stream ended inside the call: nothing of it is completed, and what had not left is given back.
+
+        Gives the fault that an answer has which ended properly all the same.
+        """
         rest = self._tape.take(len(self._tape.text))
         if self.was_text:
             if rest:
                 self._emit_text(rest)
         elif self._call.index is not None:
             self._calls.notice("call_cut", f"the stream ended inside a call of {self._call.name}; the call was not completed")
-            if self._tape.ended:
-                self._calls.fail(StreamCut("The model's answer ended inside a tool call.", code="tool_call_cut"))
+            return StreamCut("The model's answer ended inside a tool call.", code="tool_call_cut") if self._tape.ended else None
         elif not self._call.is_dropped:
             self._source.append(rest)
             self._as_text("a tool call that did not end was passed as text")
+        return None
 
     # -- the head --------------------------------------------------------------------------------------------------------------------------
 
     def _head(self) -> bool:
         tape, dialect = self._tape, self._dialect
-        found = dialect.head.match(tape.text, tape.at)
+        found = dialect.whole_head.match(tape.text, tape.at)
         if found is None:
             if tape.ended is not None or len(tape.text) - tape.at > MAX_HEAD_CHARS or not dialect.head_so_far.match(tape.text, tape.at):
                 self.was_prose = True
@@ -107,7 +110,7 @@ class DialectCall:
                 self._to("no call")
             return False
         self._take(found.end())
-        self._name = "" if dialect.body is Body.NAMED_OBJECT else found["name"]
+        self._name = "" if dialect.body is Body.NAMED_OBJECT else next(name for name in found.groups() if name)
         if dialect.body is Body.ARGUMENTS:
             self._to("marked arguments")
             return True
@@ -118,7 +121,9 @@ class DialectCall:
             return False
         if early:
             self._call.open()
-        self._object = ObjectReader(self._call.arguments or self._members, self._calls.policy.max_argument_bytes, discards=self.was_text)
+        self._object = ObjectReader(
+            self._call.arguments or self._members, self._calls.policy.max_argument_bytes, discards=self.was_text or self._call.is_dropped
+        )
         self._to("{")
         return True
 
@@ -144,6 +149,8 @@ class DialectCall:
         elif reader.state is ObjectState.DONE:
             self._to("object complete")
             return True
+        elif self._call.fails_if_unfit():
+            self._to("failed")
         return False
 
     def _read_arguments(self) -> bool:
@@ -153,7 +160,7 @@ class DialectCall:
         stop = found if found >= 0 else max(tape.at, len(tape.text) - len(CALL_END) + 1)
         self._arguments.append(tape.text[tape.at : stop])
         self._take(stop)
-        if self._call.fails_if_over(self._source_chars):
+        if self._call.fails_if_unfit(self._source_chars):
             self._to("failed")
             return False
         if found < 0:
@@ -196,7 +203,8 @@ class DialectCall:
             if found is None:
                 self._malformed()
                 return
-            self._name, arguments = named(self._name, found)
+            # an offered tool of the dispatcher's name is meant itself
+            self._name, arguments = (self._name, found) if self._calls.inventory.find(self._name) else named(self._name, found)
         elif self._dialect.body is Body.NAMED_OBJECT:
             body = read_json_fields(dict(reversed(self._members.pairs)))
             if body is None or body.arguments is None:

@@ -6,9 +6,10 @@ here is read unless it was switched on (`tools.dialects`), because each of these
 
 import re
 from enum import StrEnum
+from functools import lru_cache
 from typing import NamedTuple
 
-from pipeline.machine.markers import NAME
+from pipeline.machine.markers import NAME, SPACE, proper_prefix
 
 
 class Body(StrEnum):
@@ -22,8 +23,8 @@ class Body(StrEnum):
 class Dialect(NamedTuple):
     """One dialect.
 
-    `openings` begin a call, character by character. `head` matches from there to the body and gives `name`, unless the body names the tool;
-    `head_so_far` matches what may still become a head. `closing` follows the body behind white space and belongs to the call; with `must_close`
+    `openings` begin a call, character by character. `head` is what may stand from there to the body, each way as a sequence of patterns; a `NAME` in
+    it is the tool's name, unless the body names the tool. `closing` follows the body behind white space and belongs to the call; with `must_close`
     a call without it is broken. `takes_trigger`: where the request has a trigger, that text stands directly in front of the opening.
     """
 
@@ -31,19 +32,48 @@ class Dialect(NamedTuple):
     source: str
     example: str
     openings: tuple[str, ...]
-    head: re.Pattern[str]
-    head_so_far: re.Pattern[str]
+    head: tuple[tuple[str, ...], ...]
     body: Body
     closing: str = ""
     must_close: bool = False
     takes_trigger: bool = False
 
+    @property
+    def whole_head(self) -> re.Pattern[str]:
+        """The head in front of its body; the tool's name is the group `name`."""
+        return _whole(self.head, before_object=self.body is not Body.ARGUMENTS)
+
+    @property
+    def head_so_far(self) -> re.Pattern[str]:
+        """What may still become a head, at the end of a text."""
+        return _so_far(self.head)
+
+
+@lru_cache
+def _whole(ways: tuple[tuple[str, ...], ...], *, before_object: bool) -> re.Pattern[str]:
+    named = [[f"(?P<name{number}>{NAME})" if part == NAME else part for part in way] for number, way in enumerate(ways)]
+    behind = r"(?=\{)" if before_object else ""
+    return re.compile(f"(?:{'|'.join(''.join(way) for way in named)}){behind}")
+
+
+@lru_cache
+def _so_far(ways: tuple[tuple[str, ...], ...]) -> re.Pattern[str]:
+    # a pattern that may match a part of itself, such as a name, stands in the prefix as it is
+    return re.compile(rf"(?:{'|'.join(proper_prefix((*way, '')) for way in ways)})\Z")
+
+
+def _literal(text: str) -> tuple[str, ...]:
+    return tuple(re.escape(character) for character in text)
+
 
 CALL_END = "<|close|>call<|sep|>"
 """What ends a call whose body is marked arguments."""
 
+
 _OPEN = "<|open|>"
 _TOOLS = f"{_OPEN}tools"
+_ID = r"[\w-]{1,64}"
+_ARGS = (SPACE, *_literal("[ARGS]"), SPACE)
 
 DIALECTS = {
     row.name: row
@@ -53,11 +83,7 @@ DIALECTS = {
             "https://github.com/lidge-jun/opencodex/pull/4815",
             '[TOOL_CALL]Read[ARGS]{"path": "a"}',
             openings=("[TOOL_CALL]", "[TOOL_CALLS]"),
-            head=re.compile(rf"\s{{0,16}}(?P<name>{NAME})\s{{0,16}}(?:\[CALL_ID\][\w-]{{1,64}})?(?:\[ARGS\])?\s{{0,16}}(?=\{{)"),
-            head_so_far=re.compile(
-                rf"\s{{0,16}}(?:{NAME}\s{{0,16}}(?:\[|\[C|\[CA|\[CAL|\[CALL|\[CALL_|\[CALL_I|\[CALL_ID|\[CALL_ID\][\w-]{{0,64}})?"
-                r"(?:\[|\[A|\[AR|\[ARG|\[ARGS|\[ARGS\]\s{0,16})?)?\Z"
-            ),
+            head=tuple((SPACE, NAME, *call_id, *args) for call_id in ((), (SPACE, *_literal("[CALL_ID]"), _ID)) for args in (_ARGS, (SPACE,))),
             body=Body.OBJECT,
         ),
         Dialect(
@@ -66,8 +92,7 @@ DIALECTS = {
             '<|open|>toolscall tool="Read" index="1"<|sep|><|open|>argument key="path" type="string"<|sep|>a'
             "<|close|>argument<|sep|><|close|>call<|sep|><|close|>tools<|sep|>",
             openings=tuple(f'{opened}call tool="' for opened in (_TOOLS, f"{_TOOLS}<|sep|>", _TOOLS + _OPEN, f"{_TOOLS}<|sep|>{_OPEN}", _OPEN)),
-            head=re.compile(rf'(?P<name>{NAME})"(?: index="\d{{1,9}}")?<\|sep\|>'),
-            head_so_far=re.compile(rf'(?:{NAME}(?:"[ a-z="\d]{{0,19}}(?:<(?:\|(?:s(?:e(?:p(?:\|)?)?)?)?)?)?)?)?\Z'),
+            head=tuple((NAME, *_literal('"'), *index, *_literal("<|sep|>")) for index in ((), (*_literal(' index="'), r"\d{1,9}", *_literal('"')))),
             body=Body.ARGUMENTS,
             closing="<|close|>tools<|sep|>",
         ),
@@ -76,19 +101,17 @@ DIALECTS = {
             "https://github.com/7836246/cursor2api",
             '```json action\n{"tool": "Read", "parameters": {"path": "a"}}\n```',
             openings=("```json action",),
-            head=re.compile(r"\s{0,16}(?=\{)"),
-            head_so_far=re.compile(r"\s{0,16}\Z"),
+            head=((SPACE,),),
             body=Body.NAMED_OBJECT,
             closing="```",
             must_close=True,
         ),
         Dialect(
             "invoke",
-            "the prompt of an upstream that teaches it, behind a trigger of the request's own",
+            "prompts that teach a model to write calls so",
             '<invoke name="Read">{"path": "a"}</invoke>',
             openings=('<invoke name="',),
-            head=re.compile(rf'(?P<name>{NAME})"\s{{0,16}}>\s{{0,16}}(?=\{{)'),
-            head_so_far=re.compile(rf'(?:{NAME}(?:"\s{{0,16}}(?:>\s{{0,16}})?)?)?\Z'),
+            head=((NAME, *_literal('"'), SPACE, ">", SPACE),),
             body=Body.OBJECT,
             closing="</invoke>",
             must_close=True,
@@ -96,3 +119,4 @@ DIALECTS = {
         ),
     )
 }
+"""Every dialect but Composer's own, by the name that settings have for it."""

@@ -47,8 +47,8 @@ class Head(NamedTuple):
     stop: int
 
 
-def read_head(tape: Tape) -> Head | None:
-    """The head at the tape's position, None while more text is needed."""
+def read_head(tape: Tape, *, may_be_native: bool = True) -> Head | None:
+    """The head at the tape's position, None while more text is needed. `may_be_native`: no tool is called `function`, so the word says the form."""
     text, at = tape.text, tape.at
     start = tape.skip_space(at)
     if start == len(text):
@@ -69,19 +69,19 @@ def read_head(tape: Tape) -> Head | None:
     if marker.kind is Kind.PARTIAL:
         return _undecided(tape, name)
     if marker.kind is Kind.SEP:
-        return _behind_separator(tape, name, marker.start, marker.stop)
+        return _behind_separator(tape, name, marker.start, marker.stop, may_be_native=may_be_native)
     if marker.kind in (Kind.CALL_END, Kind.CALLS_END, Kind.CALL_BEGIN):
         return Head(Form.NAME, name, stop)
     return Head(Form.PROSE, name, stop)
 
 
-def _behind_separator(tape: Tape, name: str, separator: int, at: int) -> Head | None:
+def _behind_separator(tape: Tape, name: str, separator: int, at: int, *, may_be_native: bool) -> Head | None:
     start = tape.skip_space(at)
     if start == len(tape.text):
         return _undecided(tape, name)
     if tape.text[start] == "{":
         return Head(Form.SEP_JSON, name, start)
-    if name.lower() == "function":
+    if may_be_native and name.lower() == "function":
         native = _NATIVE.match(tape.text, at)
         if native:
             return Head(Form.SEP_JSON, native["name"], native.end())

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 
 from pipeline.machine.forms.bodies import Argument, read_arguments
 
+_VISIBLE = re.compile(r"\S")
 _CLOSE = "<|close|>argument<|sep|>"
 _ARGUMENT = re.compile(
     r'\s*<\|open\|>argument key="(?P<key>[^"]{1,128})"[^<]{0,64}<\|sep\|>(?P<value>.*?)<\|close\|>argument<\|sep\|>(?=\s*(?:<\|open\|>argument |\Z))',
@@ -40,7 +41,7 @@ def read_marked_arguments(source: str) -> list[Argument] | None:
     """The arguments; None when something else stands between the arguments."""
     found: list[Argument] = []
     at = 0
-    while source[at:].strip():
+    while _VISIBLE.search(source, at):
         argument = _ARGUMENT.match(source, at)
         if argument is None:
             return None

@@ -7,6 +7,7 @@ that property takes values of the role's type.
 
 import copy
 import re
+from collections.abc import Set
 from functools import cached_property
 
 from pipeline.machine.tools.aliases import Concept, concept_of, fold, folded, roles_of
@@ -53,6 +54,8 @@ class ToolSchema:
         if spelling in self._properties or self.is_open:
             return spelling if spelling in self._properties else None
         name = fold(spelling)
+        if not name:  # punctuation alone means nothing
+            return None
         return self._folded[name] if name in self._folded else self._by_role.get(self._roles.get(name, ""))
 
     def drops(self, spelling: str) -> bool:
@@ -61,6 +64,16 @@ class ToolSchema:
             return False
         role = self._roles.get(fold(spelling))
         return role is not None and self._concept.roles[role].drop and role not in self._by_role
+
+    def refuses(self, spelling: str) -> bool:
+        """Whether a call that came by another client's name has an argument here that means something which this tool cannot be told.
+
+        To leave it out would do something else than was asked for: a command in another folder, one replacement where all were meant.
+        """
+        if self.alias is None or self._concept is None or self.key(spelling) is not None:
+            return False
+        role = self._roles.get(fold(spelling))
+        return role is not None and not self._concept.roles[role].drop and role not in self._by_role
 
     def shape(self, key: str) -> Shape:
         """What the schema asks of a property's value, and of what is in it; `FREE` for one without a schema."""
@@ -83,7 +96,7 @@ class ToolSchema:
         """The most characters that can stand between a `tool_sep` and the end of the separator behind its key."""
         return 16 + max([MAX_KEY_CHARS, *map(len, self._properties)]) + 2
 
-    def starts_key(self, rest: str, given: frozenset[str]) -> bool:
+    def starts_key(self, rest: str, given: Set[str]) -> bool:
         """Whether `rest`, which ends where the text so far ends, may still become a key that is not yet given and its separator."""
         spelling = rest.lstrip()
         if len(rest) > self.longest_key_chars or len(rest) - len(spelling) > 16:
@@ -105,7 +118,7 @@ class ToolSchema:
             name.startswith(start) and self._is_new(name, given) for name in self._roles
         )
 
-    def starts_odd_key(self, rest: str, given: frozenset[str]) -> bool:
+    def starts_odd_key(self, rest: str, given: Set[str]) -> bool:
         """Whether `rest` begins a key with a space, a colon or the like in it, so that a shorter key may not yet be taken for it."""
         spelling = rest.lstrip()
         wholes = (key + separator for key in self._odd_keys if key not in given for separator in _SEPARATORS)
@@ -115,18 +128,18 @@ class ToolSchema:
     def _odd_keys(self) -> list[str]:
         return sorted((key for key in self._properties if not re.fullmatch(_PLAIN_KEY, key)), key=len, reverse=True)
 
-    def accepts_key(self, spelling: str, separator: str, given: frozenset[str]) -> bool:
+    def accepts_key(self, spelling: str, separator: str, given: Set[str]) -> bool:
         """Whether a key and its separator behind a `tool_sep` inside a value begin the next argument."""
         if self.is_open:
             return separator.endswith("\n") and _IDENTIFIER.match(spelling) is not None and spelling not in given
         # a spelling that begins with punctuation is a key only as it stands: what may become one is not held back for the sake of a fold
         return (spelling[:1].isalnum() or spelling in self._properties) and self._is_new(spelling, given)
 
-    def _is_new(self, spelling: str, given: frozenset[str]) -> bool:
+    def _is_new(self, spelling: str, given: Set[str]) -> bool:
         """Whether a spelling means an argument, or one that is left out, which is not among the given ones."""
         key = self.key(spelling)
         if key is None:
-            return self.drops(spelling) and fold(spelling) not in {fold(name) for name in given}
+            return (self.drops(spelling) or self.refuses(spelling)) and fold(spelling) not in given
         return key not in given
 
     # -- what other clients call the same ------------------------------------------------------------------------------------------------------

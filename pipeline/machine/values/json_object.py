@@ -155,7 +155,7 @@ class ObjectReader:
     def _punctuation(self, character: str, at: int) -> int:
         if self.state is State.KEY and character == '"':
             self._in_string = True
-            self._kept.append(character)
+            self._keep(character)
             return at + 1
         if self.state is State.VALUE:
             streams = self._streams and character == '"'
