@@ -3,8 +3,9 @@
 Theory of operation: a request comes in, the tools to call go out, none where a call could change something that nobody asked to change. A tool that
 `tool_choice` names is called. A tool whose name stands in the message is called, two at most; one that changes things only where the message
 clearly means the tool and not the everyday word: "use write", "the write tool", "`write`", or a name that is no word, such as `write_file`. Otherwise
-the name is judged by its words: `CHANGING` wins over `HARMLESS`, and the first harmless word of the table wins over the others. A single tool is
-called whatever its name is, and so is the mildest one where the client requires a call.
+the name is judged by its words: `CHANGING` wins over `HARMLESS`; of the harmless tools the one is called whose name has most words of the message,
+and else the first harmless word of the table wins. None is called where the message means a tool that changes things. A single tool is called
+whatever its name is, and so is the mildest one where the client requires a call.
 """
 
 import re
@@ -13,6 +14,9 @@ from pipeline.request import Request, Tool, ToolMode
 from pipeline.upstream.hints import MAX_LOOKED_AT_CHARS, name_words
 
 MAX_CALLS = 2
+
+MEANT_CHARS = 5
+"""Words that begin with the same letters, this many, mean the same here: `hotels` and `hotel`."""
 
 _CHANGING = """
     write edit delete remove create update replace patch apply insert append move rename copy mkdir rm set put post send submit save upload
@@ -70,9 +74,11 @@ def chosen_tools(request: Request, message: str) -> list[Tool]:
         return named[: MAX_CALLS if request.options.parallel_tool_calls else 1]
     if len(tools) == 1:
         return list(tools.values())
+    meant = {name: _overlap(name, message[:MAX_LOOKED_AT_CHARS]) for name in tools}
     harmless = [tool for tool in tools.values() if not changes_things(tool)]
-    if harmless:
-        return [min(harmless, key=_rank)]
+    wanted = max(meant.values())
+    if harmless and (wanted == 0 or any(meant[tool.name] == wanted for tool in harmless)):
+        return [min(harmless, key=lambda tool: (-meant[tool.name], _rank(tool)))]
     return [_mildest(list(tools.values()))] if choice.mode is ToolMode.REQUIRED else []
 
 
@@ -97,6 +103,16 @@ def _place(tool: Tool, message: str) -> int | None:
 def _rank(tool: Tool) -> int:
     words = name_words(tool.name).split()
     return next((rank for rank, word in enumerate(HARMLESS) if word in words), len(HARMLESS))
+
+
+def _overlap(name: str, message: str) -> int:
+    """How many words of a tool's name, verbs that only look left aside, the message has in one form or another.
+
+    >>> _overlap("get_weather", "What is the weather like?"), _overlap("search_hotels", "a hotel in Rome"), _overlap("get_weather", "Hi")
+    (1, 1, 0)
+    """
+    said = {word[:MEANT_CHARS] for word in re.findall(r"[a-z]{3,}", message.lower())}
+    return len({word[:MEANT_CHARS] for word in name_words(name).lower().split() if len(word) > 2 and word not in HARMLESS} & said)
 
 
 def _mildest(tools: list[Tool]) -> Tool:

@@ -99,6 +99,23 @@ FOUND: tuple[Case, ...] = (
         policy=ToolPolicy(max_argument_bytes=64),
         markup=Markup(dialects=("bracket",)),
     ),
+    case(
+        20,
+        "what is too large and broken is too large, however it is cut",
+        f'{b}Write{S}{{"mode":[1,2,3,4,5}}',
+        "open Write ",
+        "failed tool_call_too_large",
+        policy=ToolPolicy(max_argument_bytes=8),
+    ),
+    case(
+        46,
+        "what begins with punctuation is no key that may still come",
+        f"{b}Glob{S}*\n{S}_e",
+        f'open Glob {{"*":"{S}_e',
+        "notice call_cut",
+        "failed upstream_stream_cut",
+        proper=False,
+    ),
 )
 
 

@@ -363,3 +363,18 @@ def test_no_fixtures_at_all(tmp_path):
     with pytest.raises(ModelNotFound, match="Those that there are: none"):
         CapturedUpstream(fixtures=tmp_path).write(msgspec.structs.replace(asking("Hello"), model="captured/x"))
     assert len(CapturedUpstream(fixtures=tmp_path).models()) == len(MODELS)
+
+
+@pytest.mark.parametrize(
+    ("offered", "message", "called"),
+    [
+        (("get_weather", "search_hotels"), "What is the weather in Paris?", ["get_weather"]),
+        (("search_hotels", "get_weather"), "What is the weather in Paris?", ["get_weather"]),
+        (("search_hotels", "get_weather"), "A hotel in Rome, please", ["search_hotels"]),
+        (("get_weather", "send_mail"), "Send a mail to Bob", []),
+        (("glob", "read"), "Hello", ["read"]),
+    ],
+)
+def test_the_tool_that_the_message_means_is_called(offered, message, called):
+    request = Request("composer-2.5", (), tools=tuple(Tool(name) for name in offered))
+    assert [tool.name for tool in chosen_tools(request, message)] == called

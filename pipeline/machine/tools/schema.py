@@ -104,7 +104,7 @@ class ToolSchema:
         whole = spelling.removesuffix("\r").removesuffix(":")
         if self.is_open:
             return not whole or (_IDENTIFIER.match(whole) is not None and len(whole) <= MAX_KEY_CHARS and (whole == spelling or whole not in given))
-        if whole != spelling and self._is_new(whole, given):
+        if whole != spelling and self._counts(whole, given):
             return True
         if self.starts_odd_key(rest, given):
             return True
@@ -112,7 +112,7 @@ class ToolSchema:
         candidates = [key for key in self._properties if key not in given]
         if any(key.startswith(spelling) for key in candidates):
             return True
-        if (spelling and not start) or re.search(r"[\s<>=:]", spelling):
+        if (not spelling[:1].isalnum() and spelling) or re.search(r"[\s<>=:]", spelling):
             return False
         return any(fold(key).startswith(start) for key in candidates) or any(
             name.startswith(start) and self._is_new(name, given) for name in self._roles
@@ -132,6 +132,9 @@ class ToolSchema:
         """Whether a key and its separator behind a `tool_sep` inside a value begin the next argument."""
         if self.is_open:
             return separator.endswith("\n") and _IDENTIFIER.match(spelling) is not None and spelling not in given
+        return self._counts(spelling, given)
+
+    def _counts(self, spelling: str, given: Set[str]) -> bool:
         # a spelling that begins with punctuation is a key only as it stands: what may become one is not held back for the sake of a fold
         return (spelling[:1].isalnum() or spelling in self._properties) and self._is_new(spelling, given)
 

@@ -224,7 +224,8 @@ class ObjectReader:
             elif character in "{[":
                 self._nesting.append("}" if character == "{" else "]")
             elif character in "}]" and self._nesting.pop() != character:
-                self.state = State.BROKEN
+                self._keep(text[start:at])
+                self.state = self.state if self.is_over else State.BROKEN
                 return at
             plain = _PLAIN.match(text, at)
             at = plain.end() if plain else at + 1
