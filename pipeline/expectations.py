@@ -30,7 +30,7 @@ from pipeline.errors import PenstockError
 from pipeline.events import Event, Failed
 from pipeline.flow import Exchange, Terms, collect, open_stream
 from pipeline.identity import Identity
-from pipeline.machine.tools.inventory import ToolPolicy
+from pipeline.machine.written import WrittenCall
 from pipeline.parse.chat import parse_chat
 from pipeline.parse.cursor import parse_cursor
 from pipeline.request import Request
@@ -93,13 +93,13 @@ class Replay(msgspec.Struct, frozen=True):
         except PenstockError as error:
             raise CaseError(f"{self.case.path / REQUEST}: {error.message}") from None
 
-    def exchange(self, request: Request | None = None, policy: ToolPolicy | None = None) -> Exchange:
+    def exchange(self, request: Request | None = None, written: list[WrittenCall] | None = None) -> Exchange:
         """A fresh exchange under frozen terms; raises CaseError.
 
-        `request` stands for the recorded one, and `policy` for the default one, where they are given.
+        `request` stands for the recorded one where it is given, and calls are added to `written` as the model wrote them.
         """
         upstream = ReplayedUpstream(self.case, self.split, self.speed)
-        terms = Terms(policy=policy or ToolPolicy(), timeouts=NO_CLOCKS, identity=Identity.frozen())
+        terms = Terms(timeouts=NO_CLOCKS, identity=Identity.frozen(), written=written)
         try:
             return Exchange(request or self.request(), upstream, terms)
         except PenstockError as error:
@@ -107,11 +107,15 @@ class Replay(msgspec.Struct, frozen=True):
 
 
 async def replayed_events(
-    replay: Replay, watch: Callable[[Sequence[Event]], None] | None = None, *, request: Request | None = None, policy: ToolPolicy | None = None
+    replay: Replay,
+    watch: Callable[[Sequence[Event]], None] | None = None,
+    *,
+    request: Request | None = None,
+    written: list[WrittenCall] | None = None,
 ) -> list[Event]:
     """The case's events in order; `watch` is given each list as it comes. For the other two see `Replay.exchange`."""
     events: list[Event] = []
-    async with aclosing(replay.exchange(request, policy).events()) as batches:
+    async with aclosing(replay.exchange(request, written).events()) as batches:
         async for batch in batches:
             if watch is not None:
                 watch(batch)

@@ -1,15 +1,14 @@
 """`penstock replay --tools`: the calls of recorded answers, as the model wrote them and as a client with these tools gets them.
 
-Theory of operation: a case's bytes go through the flow twice. The first run offers no tools and passes every call, so that names and keys stand as
-the model spelled them; the second offers the given tools under the default policies, as a client would. The calls of both runs come in the same order
-and are paired: a call of the first run belongs to the next outcome of the second one if that is a call of the tool which its name means, or no call
-at all. A notice belongs to the call that it speaks of, which is the last one before it, or the next one for those that come before a call's start.
-Nothing is compared with `expected/` and nothing is written.
+Theory of operation: a case's bytes go through the flow once, with the given tools offered under the default policies, as a client would offer them.
+The machine takes down what it reads while it reads it (`pipeline.machine.written`): names and keys as the model spelled them, values before they
+were fitted, the place that each argument got, and the Notices said of each call. So both sides are of one reading, and nothing has to be guessed
+about which belongs to which. A call that passes as text is not read beyond its name, and no arguments are shown of it. Nothing is compared with
+`expected/` and nothing is written.
 
 How it looks is for `pipeline.replay_view`.
 """
 
-from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -19,17 +18,12 @@ from pipeline.cases import CaseError, load_case
 from pipeline.errors import PenstockError
 from pipeline.events import Event, Failed, Notice, ToolCallDelta, ToolCallEnd, ToolCallStart
 from pipeline.expectations import Replay, replayed_events
-from pipeline.machine.tools.inventory import Inventory, ToolPolicy, Unknown
+from pipeline.machine.values.json_source import quote
+from pipeline.machine.written import WrittenCall
 from pipeline.parse.body import decode_body
 from pipeline.parse.tools import read_toolbox
 from pipeline.request import Json, Tool, ToolChoice
 from pipeline.upstream.replayed import KINDS, Split
-
-NO_CALL = frozenset({"unknown_tool", "call_without_tools", "parallel_call_dropped"})
-"""Notices that stand where a call would have been."""
-
-AHEAD = frozenset({"tool_renamed"})
-"""Notices that come in front of the start of their call."""
 
 
 class ToolsError(Exception):
@@ -37,19 +31,21 @@ class ToolsError(Exception):
 
 
 class Call(msgspec.Struct, frozen=True):
-    """A call; `arguments` is JSON text, of which the end is missing when the call is not `complete`."""
+    """A call; `arguments` is JSON text, of which the end is missing when the call is not `complete`. None: they were not read."""
 
     name: str
-    arguments: str
+    arguments: str | None
     complete: bool
 
     def members(self) -> dict[str, str] | None:
-        """Key to the value's JSON text; None when the arguments are no object."""
-        try:
-            found = msgspec.json.decode(self.arguments or "{}", type=dict[str, msgspec.Raw])
-        except (msgspec.MsgspecError, UnicodeError, RecursionError):
-            return None
-        return {key: bytes(value).decode() for key, value in found.items()}
+        """Key to the value's JSON text, for a call that was cut as far as it came; None when the arguments are no object."""
+        for end in ("",) if self.complete else ("", '"}', "}"):
+            try:
+                found = msgspec.json.decode((self.arguments or "") + end or "{}", type=dict[str, msgspec.Raw])
+            except (msgspec.MsgspecError, UnicodeError, RecursionError):
+                continue
+            return {key: bytes(value).decode() for key, value in found.items()}
+        return None
 
 
 class Argument(msgspec.Struct, frozen=True):
@@ -60,12 +56,13 @@ class Argument(msgspec.Struct, frozen=True):
 
 
 class Pair(msgspec.Struct, frozen=True):
-    """One call on both sides, and what is said of it. `client` is None for a call that leaves as text or not at all."""
+    """One call on both sides, and what is said of it. `client` is None for a call that leaves as text (`is_text`: for its name) or not at all."""
 
-    model: Call | None
+    model: Call
     client: Call | None
     arguments: tuple[Argument, ...] = ()
     notices: tuple[Notice, ...] = ()
+    is_text: bool = False
 
 
 class Reading(msgspec.Struct, frozen=True):
@@ -105,87 +102,63 @@ async def read_all(paths: Sequence[Path], tools: tuple[Tool, ...], split: Split,
 
 
 async def read_case(path: Path, tools: tuple[Tool, ...], split: Split, speed: float = 0.0) -> Reading:
-    """The calls of one case, on both sides; the recorded timing is kept once."""
+    """The calls of one case, on both sides."""
+    written: list[WrittenCall] = []
     try:
         case = load_case(path)
-        replay = Replay(case, split)
-        request = replay.request()
-        options = msgspec.structs.replace(request.options, parallel_tool_calls=True)
-        wrote = msgspec.structs.replace(request, tools=(), tool_choice=ToolChoice(), options=options)
-        offers = msgspec.structs.replace(request, tools=tools, tool_choice=ToolChoice())
-        before = await replayed_events(replay, request=wrote, policy=ToolPolicy(without_tools=Unknown.PASS))
-        after = await replayed_events(msgspec.structs.replace(replay, speed=speed), request=offers)
+        replay = Replay(case, split, speed)
+        offers = msgspec.structs.replace(replay.request(), tools=tools, tool_choice=ToolChoice())
+        events = await replayed_events(replay, request=offers, written=written)
     except CaseError as error:
         return Reading(path, error=str(error))
-    written = [call for call, _ in _outcomes(before)[1] if call is not None]
-    notices, outcomes = _outcomes(after)
-    last = after[-1] if after else None
+    mapped = KINDS[case.meta.upstream].writes_markers
+    clients = _clients(events)
+    pairs = tuple(_pair(call, clients) for call in written) if mapped else tuple(map(_same, clients.values()))
+    of_calls = {id(notice) for pair in pairs for notice in pair.notices}
+    last = events[-1] if events else None
     return Reading(
         path,
         f"{case.name}: {case.meta.title}" if case.meta.title else case.name,
-        tuple(_pairs(written, outcomes, Inventory(tools))),
-        tuple(notices),
+        pairs,
+        tuple(event for event in events if isinstance(event, Notice) and id(event) not in of_calls),
         last.error if isinstance(last, Failed) else None,
-        KINDS[case.meta.upstream].writes_markers,
+        mapped,
     )
 
 
-Outcome = tuple[Call | None, list[Notice]]
-
-
-def _outcomes(events: Sequence[Event]) -> tuple[list[Notice], list[Outcome]]:
-    """The notices of no call, and for each call, or what stands for one, the call and its notices."""
-    loose: list[Notice] = []
-    ahead: list[Notice] = []
-    order: list[Outcome] = []
-    places: dict[int, int] = {}
+def _clients(events: Sequence[Event]) -> dict[int, Call]:
+    """Index to call, as a client puts them together."""
+    calls: dict[int, Call] = {}
+    pieces: dict[int, list[str]] = {}
+    ended: set[int] = set()
     for event in events:
         match event:
-            case Notice(code) if code in AHEAD:
-                ahead.append(event)
-            case Notice(code) if code in NO_CALL:
-                order.append((None, [event]))
-            case Notice():
-                (order[-1][1] if order else loose).append(event)
             case ToolCallStart(index, _, name):
-                places[index] = len(order)
-                order.append((Call(name, "", complete=False), ahead))
-                ahead = []
+                calls[index] = Call(name, "", complete=False)
+                pieces[index] = []
             case ToolCallDelta(index, arguments):
-                call, notices = order[places[index]]
-                order[places[index]] = _with(call, notices, arguments=arguments)
+                pieces[index].append(arguments)
             case ToolCallEnd(index):
-                call, notices = order[places[index]]
-                order[places[index]] = _with(call, notices, complete=True)
+                ended.add(index)
             case _:
                 pass
-    return loose, order
+    return {index: Call(call.name, "".join(pieces[index]), index in ended) for index, call in calls.items()}
 
 
-def _with(call: Call | None, notices: list[Notice], *, arguments: str = "", complete: bool = False) -> Outcome:
-    return (call and msgspec.structs.replace(call, arguments=call.arguments + arguments, complete=complete)), notices
+def _pair(written: WrittenCall, clients: dict[int, Call]) -> Pair:
+    client = None if written.index is None else clients.get(written.index)
+    source = None if written.arguments is None else ",".join(f"{quote(made.spelling)}:{made.source}" for made in written.arguments)
+    model = Call(written.name, None if source is None else f"{{{source}}}" if written.is_complete else f"{{{source}", written.is_complete)
+    return Pair(model, client, tuple(_arguments(written, client)), tuple(written.notices), written.is_text)
 
 
-def _pairs(written: Sequence[Call], outcomes: Sequence[Outcome], inventory: Inventory) -> Iterator[Pair]:
-    rest = deque(outcomes)
-    for call in written:
-        schema = inventory.find(call.name)
-        meant = schema.name if schema else call.name
-        if rest and (rest[0][0] is None or rest[0][0].name == meant):
-            client, notices = rest.popleft()
-            yield Pair(call, client, tuple(_arguments(call, client, inventory)), tuple(notices))
-        else:
-            yield Pair(call, None)
-    for client, notices in rest:
-        yield Pair(None, client, notices=tuple(notices))
-
-
-def _arguments(model: Call, client: Call | None, inventory: Inventory) -> Iterator[Argument]:
+def _arguments(written: WrittenCall, client: Call | None) -> Iterator[Argument]:
     """The model's arguments in its order, each beside the one that it became."""
-    schema = inventory.find(model.name)
     there = (client.members() if client else None) or {}
-    for key, value in (model.members() or {}).items():
-        place = (schema.key(key) if schema else None) or key
-        yield Argument((key, value), (place, there.pop(place)) if place in there else None)
-    for place, value in there.items():
-        yield Argument(None, (place, value))
+    for made in written.arguments or ():
+        yield Argument((made.spelling, made.source), None if made.place is None or made.place not in there else (made.place, there[made.place]))
+
+
+def _same(call: Call) -> Pair:
+    """A call that is passed as it is."""
+    return Pair(call, call, tuple(Argument(member, member) for member in (call.members() or {}).items()))

@@ -2,7 +2,7 @@
 
 Theory of operation: readings go in, text or one JSON document goes to standard output. Of each call the first line is its name on both sides, and
 each argument has a line: its key on both sides in columns, and its value, twice where the two differ. Notices stand under their call. Values are JSON
-on one line, cut where they are long; the document holds them whole.
+on one line, cut where they are long; the document holds them whole. A call that was not read beyond its name has none.
 """
 
 import sys
@@ -19,7 +19,7 @@ from pipeline.replay_tools import Argument, Call, Pair, Reading
 from pipeline.replay_view import counted, plain_console, printable
 
 MAX_VALUE_CHARS = 160
-ARROW, NOTHING, NO_CALL = "→", "–", "no call"
+ARROW, NOTHING, NO_CALL, AS_TEXT = "→", "–", "no call", "passed as text"
 
 
 def print_readings(readings: Sequence[Reading], *, as_json: bool) -> None:
@@ -86,7 +86,7 @@ def _print_reading(out: Console, reading: Reading) -> None:
 
 def _print_pair(out: Console, pair: Pair, number: str) -> None:
     rows = [(_key(argument.model), _key(argument.client), _values(argument)) for argument in pair.arguments]
-    name, became = printable(pair.model.name) if pair.model else NOTHING, printable(pair.client.name) if pair.client else NO_CALL
+    name, became = printable(pair.model.name), printable(pair.client.name) if pair.client else AS_TEXT if pair.is_text else NO_CALL
     left, right = (max(map(cell_len, cells)) for cells in ((name, *(row[0] for row in rows)), (became, *(row[1] for row in rows))))
     indent = " " * (len(number) + 4)
     style = "bold cyan" if pair.client else "bold yellow"
@@ -95,10 +95,8 @@ def _print_pair(out: Console, pair: Pair, number: str) -> None:
     for key, place, value in rows:
         side = Text.assemble(f" {ARROW} ", (_padded(place, right), "cyan" if key != place else "dim")) if pair.client else ""
         out.print(Text.assemble(indent, _padded(key, left), side, "  ", value))
-    for call in (pair.model, pair.client):
-        if call is not None and call.members() is None:
-            out.print(Text.assemble(indent, _cut(call.arguments)))
-            break
+    if pair.client is not None and pair.client.arguments and pair.client.members() is None:
+        out.print(Text.assemble(indent, _cut(pair.client.arguments)))
     for notice in pair.notices:
         out.print(_said(notice, indent))
 

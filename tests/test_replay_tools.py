@@ -7,13 +7,16 @@ import sys
 from datetime import date
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from pipeline.cases import EXPECTED, Case, Meta, shipped, write_case
-from pipeline.replay_tools import ToolsError, read_tools
-from pipeline.wire.composer import encode_end, encode_text
+from pipeline.cases import EXPECTED, Case, Meta, load_case, shipped, write_case
+from pipeline.parse.tools import read_toolbox
+from pipeline.replay_tools import Call, ToolsError, read_case, read_tools
+from pipeline.upstream.replayed import Split, parse_split
+from pipeline.wire.composer import encode_end, encode_text, encode_thinking
 from server.cli import main
-from tests.support.composer_scripts import block, body, call, tool
+from tests.support.composer_scripts import B, E, S, b, block, body, call, e, tool
 
 TEXT = {"type": "string"}
 WRITE = tool("write", "", filePath=TEXT, content=TEXT)
@@ -65,14 +68,14 @@ def test_each_call_stands_on_both_sides(case, tools, capsys):
         ("Read", "read", {"filePath": "b.txt", "limit": 7}, []),
         ("delete_file", None, None, ["unknown_tool"]),
     ]
-    assert [json.loads(model["arguments"]) for model, _, _ in sides] == [
+    assert [json.loads(model["arguments"]) for model, client, _ in sides if client] == [
         {"target_file": "a.txt", "new_contents": "1\x1b[2J"},
         {"cmd": "ls", "is_background": "false"},
         {"target_file": "b", "new_contents": "x", "extra": 1},
         {"target_file": "b.txt", "limit": "7"},
-        {"target_file": "c.txt"},
     ]
-    assert all(call["complete"] for model, client, _ in sides for call in (model, client) if call)
+    assert all(call["complete"] for model, client, _ in sides if client for call in (model, client))
+    assert sides[-1][0] == {"name": "delete_file", "arguments": None, "complete": False}, "what passes as text is not read"
 
 
 def test_people_read_columns(case, tools, capsys):
@@ -98,11 +101,84 @@ def test_people_read_columns(case, tools, capsys):
         "  4  Read        → read",
         '     target_file → filePath  "b.txt"',
         '     limit       → limit     "7" → 7',
-        "  5  delete_file → no call",
-        '     target_file  "c.txt"',
+        "  5  delete_file → passed as text",
         "     unknown_tool: delete_file is not one of the offered tools; passed as text",
         "1 case, 5 calls, 4 as a call to the client",
     ]
+
+
+FORMS = {
+    "a key behind a space": (
+        f"{b}Write {S} path /U/x/test {S} content 22 {e}",
+        [("Write", {"path": '"/U/x/test"', "content": '"22"'}, {"filePath": "/U/x/test", "content": "22"}, [])],
+    ),
+    "a key behind other separators": (
+        block(f"{b}Write{S}path=/U/x{S}content: 22\n{e}"),
+        [("Write", {"path": '"/U/x"', "content": '"22"'}, {"filePath": "/U/x", "content": "22"}, [])],
+    ),
+    "an end that is missing": (
+        f"{B}{b}\nRead\n{S}target_file\na\n{b}\nbash\n{S}cmd\nls\n{e}{E}",
+        [("Read", {"target_file": '"a"'}, {"filePath": "a"}, ["call_repaired"]), ("bash", {"cmd": '"ls"'}, {"command": "ls"}, [])],
+    ),
+    "what is said before the start": (
+        block(f"{b}bash\n{S}cmd\nls\n{e}", f'{b}{{"name":"Read","arguments":{{"target_file":"a\\u0041"}},"why":1}}{e}'),
+        [("bash", {"cmd": '"ls"'}, {"command": "ls"}, []), ("Read", {"target_file": '"a\\u0041"'}, {"filePath": "aA"}, ["malformed_call"])],
+    ),
+    "text between calls": (
+        block(f"{b}delete_file\n{S}target_file\na\n{e}", f"{b}bash\n{S}cmd\nls\n{e}"),
+        [("delete_file", {}, None, ["unknown_tool"]), ("bash", {"cmd": '"ls"'}, {"command": "ls"}, [])],
+    ),
+    "one argument twice": (
+        block(f"{b}bash\n{S}command\nls\n{e}", f'{b}{{"name":"bash","arguments":{{"cmd":"a","command":"b"}}}}{e}'),
+        [
+            ("bash", {"command": '"ls"'}, {"command": "ls"}, []),
+            ("bash", {"cmd": '"a"', "command": '"b"'}, {"command": "a"}, ["argument_repeated"]),
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize(("answer", "expected"), FORMS.values(), ids=FORMS)
+@pytest.mark.parametrize("split", ["whole", "bytes"])
+async def test_what_the_model_wrote_is_what_this_reading_read(tmp_path, answer, expected, split):
+    """The words of a call are those that were understood with these tools, and a Notice stands under the call that it was said of."""
+    offered = read_toolbox({"tools": [WRITE, BASH, READ]}).tools
+    reading = await read_case(case_of(tmp_path / "composer" / "form", answer), offered, parse_split(split))
+    found = [
+        (
+            pair.model.name,
+            dict(argument.model for argument in pair.arguments if argument.model),
+            pair.client and json.loads(pair.client.arguments or ""),
+            [notice.code for notice in pair.notices],
+        )
+        for pair in reading.pairs
+    ]
+    assert [(*made[:3], [code for code in made[3] if code != "tool_renamed"]) for made in found] == expected
+    assert reading.notices == ()
+    assert reading.failed is None
+
+
+async def test_a_call_that_ends_the_answer_stands_there_as_it_was_written(tmp_path):
+    """A command for another folder, of which the offered shell cannot be told."""
+    answer = block(call("bash", command="ls"), call("shell_command", workdir="/tmp", command="rm -r x"))
+    reading = await read_case(case_of(tmp_path / "composer" / "folder", answer), read_toolbox({"tools": [BASH]}).tools, Split())
+    assert [pair.model for pair in reading.pairs] == [
+        Call("bash", '{"command":"ls"}', complete=True),
+        Call("shell_command", '{"workdir":"/tmp","command":""', complete=False),
+    ]
+    assert [pair.client and pair.client.complete for pair in reading.pairs] == [True, False]
+    assert reading.failed is not None
+    assert reading.failed.code == "tool_argument_unfit"
+
+
+async def test_a_call_in_the_thinking_has_its_notice_and_prose_has_none(tmp_path):
+    path = case_of(tmp_path / "composer" / "thought", "")
+    case = load_case(path)
+    thought = f"Hm. {b}no call here. {b}bash\n{S}cmd\nls\n{e}"
+    write_case(msgspec.structs.replace(case, stream=encode_thinking(thought) + encode_text("Done.") + encode_end()))
+    reading = await read_case(path, read_toolbox({"tools": [BASH]}).tools, Split())
+    assert [(pair.model.name, [notice.code for notice in pair.notices]) for pair in reading.pairs] == [("bash", ["call_in_thinking"])]
+    assert [notice.code for notice in reading.notices] == ["call_in_thinking", "malformed_call"]
 
 
 def test_the_split_makes_no_difference(case, tools, capsys):
@@ -181,7 +257,7 @@ def test_a_cut_call_is_shown_as_far_as_it_came(tools, capsys):
     assert replay("composer/cut-in-call", "--tools", tools) == 0
     shown = capsys.readouterr().out
     assert "write_file → write  never completed" in shown
-    assert '"haiku.txt"' in shown
+    assert '     path       → filePath  "haiku.txt"\n     content    → content   "An old silent"\n' in shown
     assert "call_cut: " in shown
     assert 'Failed error="StreamCut"' in shown
 

@@ -20,6 +20,7 @@ from pipeline.machine.forms.native import native_call
 from pipeline.machine.grammar import COMPOSER, Grammar
 from pipeline.machine.thinking import FieldMachine
 from pipeline.machine.tools.inventory import Inventory, ToolPolicy
+from pipeline.machine.written import WrittenCall
 from pipeline.request import Tool
 
 
@@ -41,7 +42,7 @@ def _grammar(dialects: tuple[str, ...], trigger: str) -> Grammar:
 
 
 class AnswerMachine:
-    """One answer; `new_id` makes the ids of its tool calls.
+    """One answer; `new_id` makes the ids of its tool calls. What the model wrote, call by call, is added to `written` where that is given.
 
     >>> machine = AnswerMachine(tools=[Tool("Glob")], new_id=lambda: "call_1")
     >>> text = "<|tool_calls_begin|><|tool_call_begin|>Glob<|tool_call_end|><|tool_calls_end|>"
@@ -62,10 +63,11 @@ class AnswerMachine:
         policy: ToolPolicy | None = None,
         markup: Markup | None = None,
         parallel: bool = True,
+        written: list[WrittenCall] | None = None,
     ) -> None:
         markup = markup or Markup()
         grammar = _grammar(markup.dialects, markup.trigger)
-        self._calls = Calls(Inventory(tools), policy or ToolPolicy(), new_id, parallel=parallel)
+        self._calls = Calls(Inventory(tools), policy or ToolPolicy(), new_id, parallel=parallel, written=written)
         self._text = FieldMachine(self._calls, grammar, hidden_prefix_chars=markup.hidden_prefix_hold_chars)
         self._thinking = FieldMachine(self._calls, grammar, thinking=True)
         self._openers = grammar.openers
@@ -112,6 +114,7 @@ class AnswerMachine:
             field.feed(event.text)
         elif isinstance(event, NativeToolCall):
             native_call(self._calls, event)
+            self._calls.has_read()
         else:
             self._calls.events.append(event)
 

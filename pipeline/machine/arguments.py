@@ -32,6 +32,12 @@ MAX_NAME_CHARS = 128
 """Of a name that the model made up, where a Notice repeats it."""
 
 
+NOTHING = frozenset({"", "false", "null", '""', "[]", "{}"})
+"""What an argument may say that is the same as not giving it."""
+
+MAX_NOTHING_CHARS = 32
+
+
 class _Value(Enum):
     """How the open value is handled."""
 
@@ -61,6 +67,8 @@ class ArgumentWriter:
         self.given: set[str] = set()
         self.refused: str | None = None
         self.is_over_count = False
+        self._refusing: str | None = None
+        self._said_to_refuse = ""
         self._said: dict[str, list[Notice]] = {}
         self._counts: Counter[str] = Counter()
         self.kept_chars = 0
@@ -95,7 +103,9 @@ class ArgumentWriter:
         """The next characters of the open value."""
         if self._mode is _Value.STREAM:
             self.out.append(escape(piece))
-        elif self._mode is not _Value.DROP:
+        elif self._mode is _Value.DROP:
+            self._said_to_refuse = (self._said_to_refuse + piece)[:MAX_NOTHING_CHARS] if self._refusing else ""
+        else:
             self._kept.append(piece)
             self.kept_chars += len(piece)
             if self._mode is _Value.UNDECIDED and (start := piece.lstrip()):
@@ -107,7 +117,9 @@ class ArgumentWriter:
         """The open value is complete."""
         if self._mode is _Value.STREAM:
             self.out.append('"')
-        elif self._mode is not _Value.DROP:
+        elif self._mode is _Value.DROP:
+            self._refuse(self._said_to_refuse)
+        else:
             self._fitted(self._fitting.text(self._take(), self._schema.shape(self._key), f"{self._schema.name}.{self._key}"))
 
     # -- JSON source (the sink of an ObjectReader) ---------------------------------------------------------------------------------------------
@@ -131,6 +143,7 @@ class ArgumentWriter:
     def value(self, source: str) -> bool:
         """A complete value; False when the source is no JSON."""
         if self._mode is _Value.DROP:
+            self._refuse(source)
             return type_of(source) is not None
         fitted = self._fitting.source(source, self._schema.shape(self._key), f"{self._schema.name}.{self._key}")
         if fitted is None:
@@ -152,7 +165,8 @@ class ArgumentWriter:
         self._mode = _Value.DROP
         self.is_over_count = len(self.given) >= MAX_ARGUMENTS
         if key is None and schema.refuses(spelling):
-            self.refused = self.refused or spelling[:MAX_NAME_CHARS]
+            self.given.add(fold(spelling))
+            self._refusing, self._said_to_refuse = spelling[:MAX_NAME_CHARS], ""
             return False
         if key is None and (schema.drops(spelling) or schema.alias is not None):
             self.given.add(fold(spelling))
@@ -171,6 +185,14 @@ class ArgumentWriter:
         self._count += 1
         self.given.add(key)
         return True
+
+    def _refuse(self, value: str) -> None:
+        """An argument that the tool cannot be told is over: one that says nothing is left out, any other speaks against the call."""
+        name, self._refusing = self._refusing, None
+        if name is not None and value.strip() in NOTHING:
+            self._say("argument_dropped", f"{self._schema.name} has no argument {name}; left out, since it said nothing")
+        elif name is not None:
+            self.refused = self.refused or name
 
     def _fitted(self, fitted: Fitted) -> None:
         self.out.append(fitted.text)

@@ -13,7 +13,10 @@ from pipeline.machine.calls import Calls
 from pipeline.machine.forms.bodies import Argument
 from pipeline.machine.tools.inventory import Unknown
 from pipeline.machine.tools.schema import ToolSchema
+from pipeline.machine.written import RecordedArguments, WrittenCall
 from pipeline.request import Tool
+
+AS_TEXT = "passed as text"
 
 
 class Admission(Enum):
@@ -32,6 +35,7 @@ class CallWriter:
         self.arguments: ArgumentWriter | None = None
         self.index: int | None = None
         self._calls = calls
+        self._written: WrittenCall | None = None
 
     @property
     def name(self) -> str:
@@ -43,9 +47,10 @@ class CallWriter:
         """Whether the call is read and does not leave."""
         return self.arguments is not None and self.index is None
 
-    def admit(self, name: str, otherwise: str = "passed as text") -> Admission:
+    def admit(self, name: str, otherwise: str = AS_TEXT) -> Admission:
         """Find the tool; else apply the policy and say so. `otherwise` says what becomes of a call that does not leave."""
         calls = self._calls
+        self._written = calls.reads(name)
         self.schema = calls.inventory.find(name)
         name = name[:MAX_NAME_CHARS]
         if self.schema is not None:
@@ -63,6 +68,8 @@ class CallWriter:
             calls.fail(UpstreamError(f"The model called a tool that it should not: {why}.", code=code))
             return Admission.FAILED
         calls.notice(code, f"{why}; {otherwise}")
+        if self._written is not None:
+            self._written.is_text = otherwise == AS_TEXT
         return Admission.TEXT
 
     def open(self, call_id: str | None = None) -> None:
@@ -70,13 +77,15 @@ class CallWriter:
         if self.arguments is not None or self.schema is None:
             return
         calls = self._calls
-        self.arguments = ArgumentWriter(self.schema)
+        self.arguments = ArgumentWriter(self.schema) if self._written is None else RecordedArguments(self.schema, self._written)
         if not calls.parallel and calls.count:
             calls.notice("parallel_call_dropped", f"a second call, of {self.schema.name}, was dropped: parallel_tool_calls is false")
             return
         if self.schema.alias is not None:
             calls.notice("tool_renamed", f"{self.schema.alias} was read as {self.schema.name}")
         self.index = calls.start(self.schema.name, call_id)
+        if self._written is not None:
+            self._written.index = self.index
 
     def flush(self) -> None:
         """One delta for all that one piece gave."""
@@ -108,7 +117,8 @@ class CallWriter:
         self.flush()
         if self.index is not None:
             self._calls.events.append(ToolCallEnd(self.index))
-            self._calls.events.extend(self.arguments.notices)
+            for notice in self.arguments.notices:
+                self._calls.say(notice)
 
     def fail_malformed(self) -> None:
         """The call cannot be read, and too much of it has left to take it back. A call that does not leave fails nothing."""

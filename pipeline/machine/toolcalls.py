@@ -125,7 +125,7 @@ class CallMachine:
     # -- the head --------------------------------------------------------------------------------------------------------------------------
 
     def _head(self) -> bool:
-        head = read_head(self._tape, may_be_native=self._calls.inventory.find("function") is None)
+        head = read_head(self._tape, may_be_native=not self._calls.has_function)
         if head is None or head.form is Form.CUT:
             return False
         if head.form is Form.PROSE:

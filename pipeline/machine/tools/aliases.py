@@ -5,13 +5,17 @@ module, says for each *concept* (write a file, run a command) how the clients sp
 path, the content). Two names are the same tool when both are rows of one concept; two keys are the same argument when both are spellings of one role
 of it. So n clients take n rows, and no pair of clients is written down.
 
+The two sides are not the same. What a model writes is taken by its name alone, since models write the names of tools that they know. What a client
+offers may be any tool of that name, so it counts only if it looks like one row: the row is `offered`, and the tool has the keys by which that row
+itself spells what is required, and the row's `marks`.
+
 The tables rename and nothing else: what may be renamed onto what the client offers is decided in `inventory` and `schema`, by what the client's own
 schema says. A name means one concept at most, and within a concept a key means one role at most; a test holds the tables to that.
 
 The file is read when a name or key is first not found as it stands, and then kept.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -37,13 +41,19 @@ class Role(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How one client spells a concept: the tool, and role to key. `source` is where that was read, on the day `seen`."""
+    """How one client spells a concept: the tool, and role to key. `source` is where that was read, on the day `seen`.
+
+    Not `offered`: models write it, and no tool that a client offers is known by it. `marks` are keys that tell the client's tool from others' of a
+    common name.
+    """
 
     client: str
     tool: str
     arguments: dict[str, str]
     source: str
     seen: date
+    offered: bool = True
+    marks: tuple[str, ...] = ()
 
 
 class Concept(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"rows": "row"}):
@@ -53,6 +63,13 @@ class Concept(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"
     roles: dict[str, Role]
     rows: tuple[Row, ...]
     note: str = ""
+
+    def keys_of(self, row: Row) -> frozenset[str] | None:
+        """The folded keys that an offered tool must have to be the row's; None for a row that no offered tool is known by."""
+        required = [role for role, meaning in self.roles.items() if meaning.required]
+        if not row.offered or not all(role in row.arguments for role in required):
+            return None
+        return frozenset(map(fold, (*(row.arguments[role] for role in required), *row.marks)))
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"concepts": "concept"}):
@@ -69,7 +86,7 @@ def fold(name: str) -> str:
 
 
 def folded(names: Mapping[str, object]) -> dict[str, str]:
-    """Folded name to name, without those that fold together."""
+    """Folded name to name, without those that fold together, and without those of punctuation only, which fold to nothing."""
     found: dict[str, str] = {}
     ambiguous: set[str] = set()
     for name in names:
@@ -77,7 +94,7 @@ def folded(names: Mapping[str, object]) -> dict[str, str]:
         if key in found:
             ambiguous.add(key)
         found[key] = name
-    return {key: name for key, name in found.items() if key not in ambiguous}
+    return {key: name for key, name in found.items() if key and key not in ambiguous}
 
 
 @cache
@@ -93,6 +110,16 @@ def concept_of(tool: str) -> Concept | None:
     (True, None)
     """
     return _by_tool().get(fold(tool))
+
+
+def is_offered_as(tool: str, keys: Iterable[str]) -> bool:
+    """Whether an offered tool of this name and these properties is one that the tables know, and not another of the same name.
+
+    >>> is_offered_as("search_files", ["path", "regex"]), is_offered_as("search_files", ["path", "pattern"])
+    (True, False)
+    """
+    has = frozenset(map(fold, keys))
+    return any(needs <= has for needs in _offered().get(fold(tool), ()))
 
 
 @cache
@@ -111,6 +138,18 @@ def _by_tool() -> dict[str, Concept]:
     return {fold(row.tool): concept for concept in concepts() for row in concept.rows}
 
 
+@cache
+def _offered() -> dict[str, list[frozenset[str]]]:
+    """Folded name of a tool to the keys that one of its rows asks for, for each row that may be offered."""
+    found: dict[str, list[frozenset[str]]] = {}
+    for concept in concepts():
+        for row in concept.rows:
+            keys = concept.keys_of(row)
+            if keys is not None:
+                found.setdefault(fold(row.tool), []).append(keys)
+    return found
+
+
 def alias_table_markdown() -> str:
     """The tables for people: a heading, what is to be known and a table for each concept. Ends with a line end."""
     return "\n".join(line for concept in concepts() for line in (*_section(concept), ""))
@@ -125,9 +164,16 @@ def _section(concept: Concept) -> Iterator[str]:
     says = f"{concept.note} A tool counts as one of these if it takes {kinds}.".lstrip()
     yield says + (f" May be left out: {', '.join(dropped)}." if dropped else "")
     yield ""
-    yield f"| client | tool | {' | '.join(concept.roles)} | source |"
-    yield "| --- " * (len(concept.roles) + 3) + "|"
+    yield f"| client | tool | {' | '.join(concept.roles)} | takes others' calls | source |"
+    yield "| --- " * (len(concept.roles) + 4) + "|"
     for row in concept.rows:
         keys = (f"`{row.arguments[role]}`" if role in row.arguments else "" for role in concept.roles)
         source = row.source if row.source == OBSERVED else f"[read]({row.source}) {row.seen}"
-        yield f"| {row.client} | `{row.tool}` | {' | '.join(keys)} | {source} |"
+        yield f"| {row.client} | `{row.tool}` | {' | '.join(keys)} | {_takes(row)} | {source} |"
+
+
+def _takes(row: Row) -> str:
+    """Whether an offered tool like this one takes calls under other names, and with what beside the keys that are required."""
+    if not row.offered:
+        return "no"
+    return f"with {', '.join(f'`{mark}`' for mark in row.marks)}" if row.marks else "yes"

@@ -1,19 +1,24 @@
 """The tools that the client offered, and what to do with calls that do not fit them.
 
 A name means a tool: exactly, else folded (case and punctuation away) where only one tool folds so, else as another client's name for what exactly one
-of the offered tools does (`aliases`). Which tool that is never depends on their order. Every choice that is not forced is an explicit policy of the
-operator, and each time one is applied a Notice says so.
+of the offered tools does (`aliases`). Which tool that is never depends on their order. That an offered tool does it is taken from its keys, since its
+name may be anybody's. A name of punctuation only means nothing but itself. Every choice that is not forced is an explicit policy of the operator, and
+each time one is applied a Notice says so.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from functools import cached_property
 
 import msgspec
 
-from pipeline.machine.tools.aliases import concept_of, fold, folded
+from pipeline.machine.tools.aliases import Concept, concept_of, fold, folded, is_offered_as
+from pipeline.machine.tools.json_types import SchemaWalk
 from pipeline.machine.tools.schema import ToolSchema
 from pipeline.request import Tool
+
+MAX_CALLED = 256
+"""Of how many spellings a schema is kept; models use a handful, and what more there are costs a copy each."""
 
 
 class Unknown(StrEnum):
@@ -48,7 +53,13 @@ class Inventory:
         self._tools = {tool.name: tool for tool in tools}
         self._folded = folded(self._tools)
         self._schemas: dict[str, ToolSchema] = {}
+        self._called: dict[str, ToolSchema] = {}
         self._by_concept: dict[str, str | None] = {}
+
+    @property
+    def tools(self) -> Iterable[Tool]:
+        """What is offered."""
+        return self._tools.values()
 
     def __len__(self) -> int:
         return len(self._tools)
@@ -64,8 +75,18 @@ class Inventory:
         name = spelling if spelling in self._tools else self._folded.get(fold(spelling))
         if name is not None:
             return self._schema(name)
+        if spelling in self._called:
+            return self._called[spelling]
         name = self._aliased(spelling)
-        return None if name is None else self._schema(name).called(spelling)
+        return None if name is None else self._call(spelling, self._schema(name))
+
+    def _call(self, spelling: str, schema: ToolSchema) -> ToolSchema:
+        """The tool under another client's name, kept for the next call by that name."""
+        _ = schema.key_pattern, schema.longest_key_chars  # what a schema finds out of itself once is copied with it, and not found out again
+        if len(self._called) >= MAX_CALLED:
+            self._called.clear()
+        self._called[spelling] = schema.called(spelling)
+        return self._called[spelling]
 
     def _schema(self, name: str) -> ToolSchema:
         if name not in self._schemas:
@@ -78,9 +99,16 @@ class Inventory:
         if concept is None:
             return None
         if concept.name not in self._by_concept:
-            found = [name for name in self._tools if concept_of(name) is concept and self._schema(name).stands_for(concept)]
+            found = [name for name in self._tools if self._does(name, concept)]
             self._by_concept[concept.name] = found[0] if len(found) == 1 else None
         return self._by_concept[concept.name]
+
+    def _does(self, name: str, concept: Concept) -> bool:
+        """Whether the tool is one that a client is known to offer for this, with one fitting property for all that it is about."""
+        if concept_of(name) is not concept:
+            return False
+        parameters = self._tools[name].parameters
+        return is_offered_as(name, SchemaWalk(parameters).properties(parameters)) and self._schema(name).stands_for(concept)
 
     @cached_property
     def _folds(self) -> frozenset[str]:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Set
 from functools import cached_property
 
-from pipeline.machine.tools.aliases import Concept, concept_of, fold, folded, roles_of
+from pipeline.machine.tools.aliases import Concept, concept_of, fold, folded, is_offered_as, roles_of
 from pipeline.machine.tools.json_types import ANY, SchemaWalk
 from pipeline.machine.tools.shapes import FREE, Shape, Shapes
 from pipeline.request import Tool
@@ -149,7 +149,7 @@ class ToolSchema:
 
     @cached_property
     def _concept(self) -> Concept | None:
-        return concept_of(self.name)
+        return concept_of(self.name) if is_offered_as(self.name, self._properties) else None
 
     @cached_property
     def _roles(self) -> dict[str, str]:

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline.machine.tools.aliases import OBSERVED, alias_table_markdown, concept_of, concepts, fold, roles_of
-from pipeline.machine.tools.inventory import Inventory
+from pipeline.machine.tools.inventory import MAX_CALLED, Inventory
 from pipeline.machine.tools.json_types import ANY
 from pipeline.machine.tools.schema import MAX_KEY_CHARS
 from pipeline.request import Tool
@@ -59,6 +59,28 @@ def test_a_concept_is_whole(concept):
     assert set(concept.roles) == {role for row in concept.rows for role in row.arguments}, "a role that no row spells"
 
 
+@pytest.mark.parametrize(("concept", "row"), ROWS, ids=ids)
+def test_a_row_that_is_offered_says_how_to_know_the_tool(concept, row):
+    required = {role for role, meaning in concept.roles.items() if meaning.required}
+    assert not row.offered or required <= set(row.arguments), "a required role has no key, so that no tool is like this row"
+    assert row.offered or not row.marks
+    assert not {fold(mark) for mark in row.marks} & {fold(row.arguments[role]) for role in required if role in row.arguments}
+
+
+def test_what_models_were_only_seen_to_write_is_not_offered():
+    assert not [row.tool for _, row in ROWS if row.offered and row.source == OBSERVED]
+
+
+def test_a_client_that_is_offered_everything_of_its_own_is_understood():
+    """Each row that is offered, with the keys that it asks for, takes a call under any other name of its concept."""
+    for concept, row in ROWS:
+        if row.offered:
+            for _, other in (pair for pair in ROWS if pair[0] is concept and fold(pair[1].tool) != fold(row.tool)):
+                schema = Inventory([whole(concept, row)]).find(other.tool)
+                assert schema is not None, (row, other.tool)
+                assert (schema.name, schema.alias) == (row.tool, other.tool)
+
+
 def test_a_tool_s_name_means_one_concept():
     meanings = {(fold(row.tool), concept.name) for concept, row in ROWS}
     assert len(meanings) == len({name for name, _ in meanings})
@@ -104,7 +126,9 @@ def test_the_document_shows_every_row():
     rows = [line for line in lines if line.startswith("| ") and not line.startswith(("| client", "| ---"))]
     assert len(rows) == len(ROWS)
     for line, (concept, row) in zip(rows, ROWS, strict=True):
-        assert line.count("|") == len(concept.roles) + 4
+        assert line.count("|") == len(concept.roles) + 5
+        assert (" | no | " in line) is not row.offered
+        assert all(f"`{mark}`" in line for mark in row.marks)
         assert line.startswith(f"| {row.client} | `{row.tool}` | ")
         assert row.source in line
         assert all(f"`{key}`" in line for key in row.arguments.values())
@@ -184,6 +208,103 @@ UNKNOWN = {
 }
 
 
+MCP_FILESYSTEM = [
+    tool("read_file", path="string", tail="number", head="number"),
+    tool("read_text_file", path="string", tail="number", head="number"),
+    tool("read_media_file", path="string"),
+    tool("read_multiple_files", paths="array"),
+    tool("write_file", path="string", content="string"),
+    tool("edit_file", path="string", edits="array", dryRun="boolean"),
+    tool("create_directory", path="string"),
+    tool("list_directory", path="string"),
+    tool("list_directory_with_sizes", path="string", sortBy="string"),
+    tool("directory_tree", path="string", excludePatterns="array"),
+    tool("move_file", source="string", destination="string"),
+    tool("search_files", path="string", pattern="string", excludePatterns="array"),
+    tool("get_file_info", path="string"),
+    tool("list_allowed_directories"),
+]
+REST = [
+    tool("get", path="string", query="object"),
+    tool("put", path="string", body="object"),
+    tool("delete", path="string"),
+    tool("list", path="string", limit="integer"),
+    tool("find", path="string", pattern="string"),
+    tool("search", path="string", query="string"),
+    tool("task", prompt="string"),
+    tool("ls", path="string"),
+    tool("read", path="string"),
+]
+DATABASE = [
+    tool("query", sql="string"),
+    tool("read_query", query="string"),
+    tool("write_query", query="string"),
+    tool("execute_command", command="string"),
+    tool("list_tables"),
+    tool("describe_table", table_name="string"),
+    tool("find", collection="string", filter="object"),
+    tool("delete", collection="string", filter="object", path="string"),
+    tool("list_files", path="string"),
+    tool("file_search", query="string"),
+    tool("write", table="string", content="string"),
+]
+
+
+@pytest.mark.parametrize("offered", [MCP_FILESYSTEM, REST, DATABASE], ids=["MCP's filesystem server", "a REST client", "a database"])
+@pytest.mark.parametrize("called", sorted({row.tool for _, row in ROWS}))
+def test_no_alias_leads_into_tools_of_the_same_names_that_are_something_else(called, offered):
+    """Neither with all of them, nor with one alone, where no second one makes a name ambiguous."""
+    for some in (offered, *([one] for one in offered)):
+        found = Inventory(some).find(called)
+        assert found is None or (found.alias is None and fold(found.name) == fold(called))
+
+
+def test_a_tool_is_known_by_one_row_s_own_keys():
+    """Roo's `search_files` has `regex`; one with `pattern` finds file names, though another client's search has that key."""
+    assert Inventory([tool("search_files", path="string", regex="string")]).find("grep") is not None
+    assert Inventory([tool("search_files", path="string", pattern="string")]).find("grep") is None
+    assert Inventory([tool("search_files", path="string", regex="integer")]).find("grep") is None
+    assert Inventory([tool("edit", filePath="string", old_string="string", newText="string")]).find("StrReplace") is None
+
+
+@pytest.mark.parametrize("name", ["_", "...", "-", "", "🙂"])
+def test_punctuation_means_nothing_but_itself(name):
+    inventory = Inventory([tool("__", path="string"), BASH])
+    assert inventory.find(name) is None
+    assert (found := inventory.find("__")) is not None
+    assert found.name == "__"
+
+
+def test_a_schema_under_another_name_is_made_once_and_shares_what_it_knows():
+    inventory = Inventory([BASH])
+    own, first = inventory.find("bash"), inventory.find("run_terminal_cmd")
+    assert own is not None
+    assert first is not None
+    assert inventory.find("run_terminal_cmd") is first
+    assert first.key_pattern is own.key_pattern
+    for number in range(MAX_CALLED + 1):
+        spelling = "Shell" + "_" * number
+        assert (found := inventory.find(spelling)) is not None
+        assert (found.name, found.alias) == ("bash", spelling)
+    assert inventory.find("run_terminal_cmd") is not first, "what is kept is bounded"
+
+
+CANNOT_BE_TOLD = {
+    "another folder": ("shell_command", BASH, {"workdir": True, "description": False, "is_background": False, "extra": False}),
+    "all places": ("search_replace", tool("edit", path="string", oldText="string", newText="string"), {"replace_all": True, "instructions": False}),
+    "some files": ("grep", tool("search_files", path="string", regex="string"), {"glob": True, "path": False, "explanation": False}),
+    "no files": ("list_dir", tool("ls", path="string", limit="integer"), {"ignore_globs": False, "explanation": False}),
+    "the whole of it": ("read_file", tool("read", filePath="string"), {"should_read_entire_file": False, "offset": False}),
+}
+
+
+@pytest.mark.parametrize(("called", "offered", "keys"), CANNOT_BE_TOLD.values(), ids=CANNOT_BE_TOLD)
+def test_what_changes_the_deed_is_refused_and_the_rest_is_left_out(called, offered, keys):
+    schema = Inventory([offered]).find(called)
+    assert schema is not None
+    assert {key: schema.refuses(key) for key in keys} == keys
+
+
 @pytest.mark.parametrize(("called", "offered"), UNKNOWN.values(), ids=UNKNOWN)
 def test_what_could_be_wrong_is_unknown(called, offered):
     assert Inventory(offered).find(called) is None
@@ -261,7 +382,7 @@ def test_the_order_of_the_tools_makes_no_difference(offered, name, chance):
 def test_two_tools_of_one_concept_leave_a_third_name_unknown(first, second, called):
     offered = {row.tool: whole(concept, row) for concept, row in (first, second)}
     found = Inventory(list(offered.values())).find(called[1].tool)
-    fits = [name for name in offered if concept_of(name) is called[0]]
+    fits = [row.tool for concept, row in {row.tool: (concept, row) for concept, row in (first, second)}.values() if does(concept, row, called[0])]
     named = [name for name in offered if fold(name) == fold(called[1].tool)]
     if called[1].tool in offered:
         assert found is not None
@@ -272,12 +393,21 @@ def test_two_tools_of_one_concept_leave_a_third_name_unknown(first, second, call
         assert (found is not None) is (len(fits) == 1)
 
 
+def does(concept, row, called):
+    """Whether the tool of this row takes calls under another name of that concept: one that is not offered may be like another row of its name."""
+    keys = {fold(key) for key in whole(concept, row).parameters["properties"]}
+    alike = (concept.keys_of(other) for other in concept.rows if fold(other.tool) == fold(row.tool))
+    return concept is called and any(needs is not None and needs <= keys for needs in alike)
+
+
 def whole(concept, row):
-    """A tool of this row with a property for everything that its concept is about."""
+    """A tool of this row with a property for everything that its concept is about, and for what marks it."""
     names = {
         role: row.arguments.get(role) or next(other.arguments[role] for other in concept.rows if role in other.arguments) for role in concept.roles
     }
-    return tool(row.tool, **{names[role]: meaning.type for role, meaning in concept.roles.items() if meaning.required})
+    required = {names[role]: meaning.type for role, meaning in concept.roles.items() if meaning.required}
+    types = {key: concept.roles[role].type for role, key in row.arguments.items()}
+    return tool(row.tool, **required, **{mark: types.get(mark, "string") for mark in row.marks})
 
 
 @given(st.sampled_from(OPENCODE), st.sampled_from([key for key in KEYS if key]), st.sampled_from(["\n", "\r\n", ": ", " ", "="]), st.integers(0, 16))
