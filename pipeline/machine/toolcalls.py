@@ -150,7 +150,7 @@ class CallMachine:
         if head.form is Form.PAIRS:
             self._to("name, separator and key")
         elif head.form is Form.SEP_JSON and self._call.arguments is not None:
-            self._object = ObjectReader(self._call.arguments, self._calls.policy.max_argument_bytes)
+            self._object = ObjectReader(self._call.arguments, self._calls.policy.max_argument_bytes, discards=self._call.is_dropped)
             self._body = WholeBody(Form.FENCE_END)
             self._to("name, separator and {")
         else:
@@ -208,7 +208,9 @@ class CallMachine:
         marker = tape.find()
         stop = marker.start if marker else len(tape.text)
         edge = lookahead.value_end(tape, stop, spaced=self._spaced, at_end=marker is None)
-        if edge > tape.at:
+        if edge > tape.at and self._call.is_dropped:
+            tape.at = edge
+        elif edge > tape.at:
             arguments.write(tape.take(edge))
             if self._call.fails_if_unfit(arguments.kept_chars):
                 self._to("too large")
@@ -255,10 +257,10 @@ class CallMachine:
         if reader is None:
             return False
         tape.at = reader.read(tape.text, tape.at)
-        if reader.state is ObjectState.TOO_LARGE and not self._call.is_dropped:
+        if reader.state is ObjectState.TOO_LARGE:
             self._call.fail_too_large()
             self._to("too large")
-        elif reader.state in (ObjectState.BROKEN, ObjectState.TOO_LARGE) and self._call.is_dropped:
+        elif reader.state is ObjectState.BROKEN and self._call.is_dropped:
             self._to("object complete")
             return True
         elif reader.state is ObjectState.BROKEN:
@@ -314,6 +316,8 @@ class CallMachine:
         return verdict is not Verdict.WAIT
 
     def _keep(self, text: str) -> None:
+        if self._call.is_dropped:
+            return
         if self.state is not State.RAW:
             self._body.keep(text)
         elif text:

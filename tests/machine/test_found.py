@@ -116,6 +116,17 @@ FOUND: tuple[Case, ...] = (
         "failed upstream_stream_cut",
         proper=False,
     ),
+    case(
+        16,
+        "a dropped call is passed over whatever it holds, however it is cut",
+        f'{b}Read{e}{b}Read{S}{{"path":[1,2,3,4,5,"{e}"]}}{e}ok',
+        "call Read {}",
+        "notice parallel_call_dropped",
+        "text ok",
+        CALLS,
+        policy=ToolPolicy(max_argument_bytes=8),
+        parallel=False,
+    ),
 )
 
 
