@@ -62,12 +62,13 @@ class Watched(AsyncIterator[list[UpstreamEvent]]):
     This is a class and not an async generator, since a cancel scope may not stay open across a `yield`: each pull has a scope of its own.
     """
 
-    def __init__(self, batches: AsyncGenerator[list[UpstreamEvent], None], timeouts: Timeouts, stop: Stop) -> None:
+    def __init__(self, batches: AsyncGenerator[list[UpstreamEvent], None], timeouts: Timeouts, stop: Stop, *, total_at: float | None = None) -> None:
+        """`total_at` is when the total clock runs out, in `anyio.current_time()`, where it runs already; else it begins here."""
         now = anyio.current_time()
         self._batches = batches
         self._timeouts = timeouts
         self._stop = stop
-        self._total_at = now + timeouts.total_seconds
+        self._total_at = now + timeouts.total_seconds if total_at is None else total_at
         self._quiet_at = now + timeouts.first_event_seconds
         self._started = False
         self._was_given = False

@@ -8,12 +8,14 @@ Each stage is an async generator over lists around a synchronous machine. One up
 at the edge, one that comes before anything else is raised, so that it can be an HTTP status; a later one ends the stream in the dialect's own way.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from functools import partial
 from time import monotonic
 from typing import TypeVar
 
+import anyio
+import anyio.to_thread
 import msgspec
 
 from pipeline.clocks import SILENCE_SECONDS, Stop, Timeouts, Watched
@@ -22,14 +24,14 @@ from pipeline.emit.whole import Whole
 from pipeline.errors import AnswerUnsatisfied, StreamCut
 from pipeline.events import Event, Failed, Finish, Notice, UpstreamEvent
 from pipeline.identity import Identity
-from pipeline.machine.answer import AnswerMachine, Markup
-from pipeline.machine.json_answer import Checker, JsonAnswerMachine
-from pipeline.machine.limits import LimitsMachine
+from pipeline.machine.answer import Markup
+from pipeline.machine.json_answer import Checker
 from pipeline.machine.plain import PlainMachine
-from pipeline.machine.tool_choice import ToolChoiceMachine
 from pipeline.machine.tools.inventory import ToolPolicy
+from pipeline.machine.written import WrittenCall
 from pipeline.models import Price
-from pipeline.request import Request, ToolMode
+from pipeline.promises import PromptReader, checker_of
+from pipeline.request import Request, TextPart
 from pipeline.upstream.base import Upstream
 from pipeline.usage.estimate import Method
 from pipeline.usage.meter import UsageMeter
@@ -37,11 +39,14 @@ from pipeline.usage.meter import UsageMeter
 Given = TypeVar("Given")
 Made = TypeVar("Made")
 
+LARGE_CHARS = 1_000_000
+"""A request of more text is written in a thread, so that other answers go on meanwhile."""
+
 
 class Terms(msgspec.Struct, frozen=True):
     """What an answer is made under: policies and clocks of the operator, ids and the time.
 
-    `strict_tool_choice`: an answer without the call that `tool_choice` required is a fault.
+    `strict_tool_choice`: an answer without the call that `tool_choice` required is a fault. `written` is given the calls as the model wrote them.
     """
 
     policy: ToolPolicy = ToolPolicy()
@@ -53,24 +58,36 @@ class Terms(msgspec.Struct, frozen=True):
     show_thinking: bool = False
     price: Price | None = None
     usage_method: Method = "calibrated"
+    written: list[WrittenCall] | None = None
 
 
 class Exchange:
-    """One request on its way through one upstream, and what became of it."""
+    """One request on its way through one upstream, and what became of it; `noticed` is all that was said of an answer that failed."""
 
-    def __init__(self, request: Request, upstream: Upstream, terms: Terms, *, model: str | None = None, key: str | None = None) -> None:
+    def __init__(
+        self,
+        request: Request,
+        upstream: Upstream,
+        terms: Terms,
+        *,
+        model: str | None = None,
+        key: str | None = None,
+        checker: Checker | None = None,
+    ) -> None:
         """Writes the request in the upstream's form; raises RequestError for what it cannot take.
 
-        `model` is the upstream's id of the model where it is not the client's; `key` is the caller's own key where the upstream takes one.
+        `model` is the upstream's id of the model where it is not the client's; `key` is the caller's own key where the upstream takes one; `checker`
+        is that of the request's format where it was read already.
         """
         self.request = request
         self.upstream = upstream
         self.terms = terms
-        self._written = request if model is None else msgspec.structs.replace(request, model=model)
-        self._outgoing = upstream.write(self._written)
-        self._checker = self._checker_of(request)
+        self.noticed: list[Notice] = []
+        self._checker = checker or (checker_of(request) if upstream.writes_markers else None)
+        self._outgoing = upstream.write(request if model is None else msgspec.structs.replace(request, model=model))
         self._key = key
-        self.meter = UsageMeter(self._outgoing.prompt, terms.usage_method)
+        self._total_at: float | None = None
+        self.meter = UsageMeter(self._outgoing.prompt, terms.usage_method, counted=self._outgoing.counted)
         self.head = ChatHead(
             id=terms.identity.new("chatcmpl-"),
             created=terms.identity.created(),
@@ -79,6 +96,21 @@ class Exchange:
             include_usage=request.include_usage,
             price=terms.price,
         )
+
+    @classmethod
+    async def prepared(cls, request: Request, upstream: Upstream, terms: Terms, *, model: str | None = None, key: str | None = None) -> "Exchange":
+        """An exchange of a request of which something may have to be fetched first; what can be refused without that is refused before.
+
+        Raises:
+            PenstockError: the upstream cannot take the request, or what it names cannot be had.
+        """
+        checker = checker_of(request) if upstream.writes_markers else None
+        ready = await upstream.prepared(request if model is None else msgspec.structs.replace(request, model=model))
+        request = msgspec.structs.replace(ready, model=request.model)
+        written = partial(cls, request, upstream, terms, model=model, key=key, checker=checker)
+        if sum(len(part.text) for message in request.messages for part in message.parts if isinstance(part, TextPart)) < LARGE_CHARS:
+            return written()
+        return await anyio.to_thread.run_sync(written)
 
     @property
     def ignored(self) -> tuple[str, ...]:
@@ -93,40 +125,31 @@ class Exchange:
     def events(self) -> AsyncGenerator[list[Event], None]:
         """The answer's events. Exactly one `Finish` or `Failed` ends them."""
         terms = self.terms
-        source = Watched(self.upstream.stream(self._outgoing, self._key), terms.timeouts, terms.stop)
-        return stage(stage(complete(source), self._machines()), self.meter.feed)
+        if self._total_at is None:  # one clock for all attempts
+            self._total_at = anyio.current_time() + terms.timeouts.total_seconds
+        source = Watched(self.upstream.stream(self._outgoing, self._key), terms.timeouts, terms.stop, total_at=self._total_at)
+        return stage(stage(complete(source), self._reader()), self.meter.feed)
 
     def again(self) -> None:
-        """Write the request once more, for a second attempt; what both use is counted."""
-        self._outgoing = self.upstream.write(self._written)
+        """Prepare a second attempt: the same request, under new ids; what both use is counted."""
+        self._outgoing = self._outgoing.renewed()
         self.meter.ask_again()
 
-    def _machines(self) -> Callable[[list[UpstreamEvent]], list[Event]]:
-        """What an answer goes through, in order. An upstream that takes nothing but a prompt keeps no promises, so they are kept here."""
+    def _reader(self) -> Callable[[list[UpstreamEvent]], list[Event]]:
+        """The machine that an answer goes through. An upstream that takes nothing but a prompt keeps no promises, so they are kept here."""
         if not self.upstream.writes_markers:
             return PlainMachine().feed
-        request, terms = self.request, self.terms
-        options, choice = request.options, request.tool_choice
-        machine = AnswerMachine(
+        terms = self.terms
+        return PromptReader(
+            self.request,
+            self._checker,
             new_id=partial(terms.identity.new, "call_"),
-            # told not to call, the model calls nothing that was offered
-            tools=() if choice.mode is ToolMode.NONE else request.tools,
+            count=self.meter.new_count(),
             policy=terms.policy,
             markup=terms.markup,
-            parallel=options.parallel_tool_calls,
-        )
-        feeds: list[Callable[[list[Event]], list[Event]]] = []
-        if self._checker is not None:
-            feeds.append(JsonAnswerMachine(self._checker, must_hold=not request.stream).feed)
-        if choice.mode in (ToolMode.REQUIRED, ToolMode.FUNCTION):
-            feeds.append(ToolChoiceMachine(choice, strict=terms.strict_tool_choice).feed)
-        if options.stop or options.max_tokens is not None:
-            feeds.append(LimitsMachine(options.stop, options.max_tokens, self.meter.new_count()).feed)
-        return in_turn(machine.feed, feeds) if feeds else machine.feed
-
-    def _checker_of(self, request: Request) -> Checker | None:
-        answer_format = request.options.answer_format
-        return Checker(answer_format) if self.upstream.writes_markers and answer_format.kind != "text" else None
+            strict_tool_choice=terms.strict_tool_choice,
+            written=terms.written,
+        ).feed
 
 
 class Answer:
@@ -154,9 +177,11 @@ async def open_stream(exchange: Exchange) -> Answer:
     events = exchange.events()
     emitter = ChatStream(exchange.head, exchange.meter.report)
     emitter.notices.extend(exchange.notices)
+    first: list[Event] = []
     try:
-        first = await first_events(events)
+        await first_events(events, first)
     except BaseException:
+        exchange.noticed = [*exchange.notices, *(event for event in first if isinstance(event, Notice))]
         await events.aclose()
         raise
     notices = [*exchange.notices, *(event for event in first if isinstance(event, Notice))]
@@ -175,6 +200,7 @@ async def collect(exchange: Exchange) -> tuple[bytes, Whole]:
         whole = await folded(exchange)
         whole.add([Notice("asked_again", f"the model's first answer was put aside: {broken}")])
     if whole.error is not None:
+        exchange.noticed = whole.notices
         raise whole.error
     return chat_answer(exchange.head, whole, exchange.meter.report()), whole
 
@@ -190,20 +216,6 @@ async def folded(exchange: Exchange) -> Whole:
 
 
 # -- stages ------------------------------------------------------------------------------------------------------------------------------------
-
-
-def in_turn(
-    first: Callable[[list[UpstreamEvent]], list[Event]], others: Sequence[Callable[[list[Event]], list[Event]]]
-) -> Callable[[list[UpstreamEvent]], list[Event]]:
-    """Several machines as one, so that a list passes them in one step."""
-
-    def feed(batch: list[UpstreamEvent]) -> list[Event]:
-        made = first(batch)
-        for following in others:
-            made = following(made)
-        return made
-
-    return feed
 
 
 async def stage(batches: AsyncGenerator[list[Given], None], feed: Callable[[list[Given]], list[Made]]) -> AsyncGenerator[list[Made], None]:
@@ -230,16 +242,15 @@ async def complete(batches: Watched) -> AsyncGenerator[list[UpstreamEvent], None
         yield [Failed(StreamCut("The upstream's stream ended before its end mark."))]
 
 
-async def first_events(events: AsyncIterator[list[Event]]) -> list[Event]:
-    """All up to the first list that says something; raises the error of an answer that fails before it does. Notices say nothing to a client."""
-    begun: list[Event] = []
+async def first_events(events: AsyncIterator[list[Event]], begun: list[Event]) -> None:
+    """Add all up to the first list that says something; raises the error of an answer that fails before it does. Notices say nothing to a client."""
     async for batch in events:
         begun += batch
         said = next((event for event in batch if not isinstance(event, Notice)), None)
         if isinstance(said, Failed):
             raise said.error
         if said is not None:
-            return begun
+            return
     raise StreamCut("The upstream's stream ended before it began.")
 
 

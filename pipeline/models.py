@@ -36,7 +36,7 @@ class PriceRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Model(msgspec.Struct, frozen=True):
-    """One model. Windows and limits are in tokens."""
+    """One model. Windows and limits are in tokens, `created` is in seconds since the epoch."""
 
     id: str
     name: str
@@ -44,6 +44,7 @@ class Model(msgspec.Struct, frozen=True):
     context_window: int | None = None
     max_tokens: int | None = None
     price: Price | None = None
+    created: int | None = None
 
 
 # An id's first word -> who makes the model.
@@ -94,6 +95,9 @@ ALIASES = {
 PREFIXES = ("cursor/", "anthropic/", "openai/", "google/")
 
 COMPOSER_CONTEXT_WINDOW = 200_000
+
+LISTED_AT = 1_795_132_800
+"""The day of the lists above, 2026-11-20, in seconds since the epoch: it stands for the date of a model where nobody says it."""
 
 PRICE_ROWS = msgspec.toml.decode((Path(__file__).parent / "usage" / "prices.toml").read_bytes(), type=dict[str, tuple[PriceRow, ...]])["prices"]
 """All prices that are known; a request to another model has no cost."""
@@ -156,6 +160,8 @@ def with_effort(model_id: str, effort: str | None) -> str:
 
 def nearest_models(model_id: str, n: int = 3, known: Iterable[str] = MODELS) -> list[str]:
     """Up to `n` of the `known` ids that look like `model_id`, the nearest first: for the message of a 404. Case and a provider's prefix do not count.
+
+    Of a long list only the beginning is looked at, so that what is most likely to be meant has to come first.
 
     >>> nearest_models("composer-2.6", 2), nearest_models("openai/LLama-3", known=["meta/llama-4", "llama-3.3", "qwen"])
     (['composer-2.5', 'composer-2'], ['llama-3.3', 'meta/llama-4'])

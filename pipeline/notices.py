@@ -32,6 +32,7 @@ NOTICES: Mapping[str, str] = MappingProxyType(
         "unknown_tool": "a call of a tool that the client did not offer; `tools.unknown` says what becomes of it",
         # -- what the answer should have been
         "json_fence_removed": "the answer was to be JSON, and the code fence around it was removed",
+        "response_format_unchecked": "the answer is too large to be held against its schema, and was passed on as it is",
         "response_format_unsatisfied": "the answer is not what `response_format` asked for",
         "tool_choice_unsatisfied": "`tool_choice` asked for a call, and the model made none",
         # -- what the upstream sent
@@ -57,6 +58,7 @@ NOTICES: Mapping[str, str] = MappingProxyType(
         # -- what the upstream does not take
         "context_trimmed": "the conversation was longer than the model's window, and its oldest turns were left out",
         "field_not_forwarded": "a field of the request was not sent to the upstream",
+        "image_not_fetched": "an image that is a web address was not looked at: the embedded demo uses no network",
         "reasoning_dropped": "reasoning in the history was not sent, since the upstream takes none",
         "reasoning_effort_dropped": "`reasoning_effort` was not sent, since the upstream takes none",
         "asked_again": "the first answer did not keep what the request promised its client, and was asked for a second time",

@@ -33,10 +33,11 @@ class TextPart(msgspec.Struct, frozen=True):
 
 
 class ImagePart(msgspec.Struct, frozen=True):
-    """An image by URL: `data:` or http(s). `detail` is the client's own word, `auto` where it gave none."""
+    """An image by URL: `data:` or http(s). `detail` is the client's own word, `auto` where it gave none; `data` is the file where it was fetched."""
 
     url: str
     detail: str = "auto"
+    data: bytes | None = None
 
 
 Part = TextPart | ImagePart
@@ -95,13 +96,17 @@ class ToolChoice(msgspec.Struct, frozen=True):
 
 
 class AnswerFormat(msgspec.Struct, frozen=True):
-    """`response_format`: kind is text, json_object or json_schema; the schema and what is said of it only with json_schema."""
+    """`response_format`: kind is text, json_object or json_schema; the schema and what is said of it only with json_schema.
+
+    `path` is where the schema stands in the body.
+    """
 
     kind: str = "text"
     schema: dict[str, Json] | None = None
     name: str | None = None
     description: str | None = None
     strict: bool | None = None
+    path: str = "response_format.json_schema.schema"
 
 
 class Options(msgspec.Struct, frozen=True):

@@ -6,21 +6,24 @@ from collections.abc import Iterable
 import msgspec
 from quart import Response
 
-from pipeline.errors import Draining
+from pipeline.errors import Draining, PenstockError
 from pipeline.flow import Exchange, Terms, collect, open_stream
 from pipeline.machine.answer import Markup
 from pipeline.machine.tools.inventory import ToolPolicy
 from pipeline.request import Request
+from pipeline.upstream.images import fetched_bytes, most_fetched_bytes
 from server.access_log import Record
+from server.bodies import charge_files, settle_files
 from server.front_door import Caller
 from server.lifecycle import Lifecycle
-from server.routing import Routing
+from server.routing import Destination, Routing
 from server.settings import Settings
 from server.streaming import StreamedResponse
-from server.upstream_settings import OpenAIChat
+from server.upstream_settings import Composer, OpenAIChat
 from server.upstreams import timeouts_of
 
 MAX_HEADER_CHARS = 1024
+CUT = ", ..."
 _WORD = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
@@ -55,20 +58,33 @@ class Answering:
             price=destination.model.price,
             usage_method=self._settings.usage.method,
         )
-        request = await destination.upstream.prepared(request)
-        exchange = Exchange(request, destination.upstream, terms, model=destination.model_id, key=caller.upstream_key)
-        if request.stream:
-            answer = await open_stream(exchange)
-            record.stream = answer.emitter
-            response: Response | StreamedResponse = StreamedResponse(answer)
-            notices = answer.notices
-        else:
-            body, whole = await collect(exchange)
-            record.notices = notices = whole.notices
-            response = Response(body, content_type="application/json")
+        exchange = await self._exchange(request, destination, terms, caller)
+        try:
+            if request.stream:
+                answer = await open_stream(exchange)
+                record.stream = answer.emitter
+                response: Response | StreamedResponse = StreamedResponse(answer)
+                notices = answer.notices
+            else:
+                body, whole = await collect(exchange)
+                record.notices = notices = whole.notices
+                response = Response(body, content_type="application/json")
+        except PenstockError:
+            record.notices = exchange.noticed or record.notices
+            raise
         name_in_header(response, "penstock-notices", [notice.code for notice in notices])
         name_in_header(response, "penstock-ignored", exchange.ignored)
         return response
+
+    async def _exchange(self, request: Request, destination: Destination, terms: Terms, caller: Caller) -> Exchange:
+        """The request in the upstream's form. Images to be fetched are charged as large as they may be, and then as large as they are."""
+        images = self._settings.images
+        is_fetched = images.fetch and isinstance(self._settings.upstreams[destination.upstream.name], Composer)
+        most = most_fetched_bytes(request, images.max_bytes) if is_fetched else 0
+        charged = charge_files(most)
+        exchange = await Exchange.prepared(request, destination.upstream, terms, model=destination.model_id, key=caller.upstream_key)
+        settle_files(charged, fetched_bytes(exchange.request))
+        return exchange
 
     def _reading(self, upstream: str) -> tuple[ToolPolicy, Markup, bool]:
         table = self._settings.upstreams[upstream]
@@ -81,9 +97,13 @@ class Answering:
 
 
 def name_in_header(response: Response, header: str, words: Iterable[str]) -> None:
-    """Set a header to the words, each once, as many as fit; a client may have written them, and one that is none is shown as `?`."""
+    """Set a header to the words, each once, as many as fit, and `...` behind them if there are more.
+
+    A client may have written them, and one that is none is shown as `?`.
+    """
     value = ", ".join(dict.fromkeys(word if _WORD.fullmatch(word) else "?" for word in words))
     if len(value) > MAX_HEADER_CHARS:
-        value = value[: value.rindex(",", 0, MAX_HEADER_CHARS - 3)] + ", ..." if "," in value[: MAX_HEADER_CHARS - 3] else ""
+        room = MAX_HEADER_CHARS - len(CUT)
+        value = value[: value.rindex(",", 0, room + 1)] + CUT  # a word is short, so that there is a comma
     if value:
         response.headers[header] = value

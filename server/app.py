@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Mapping
 
 import msgspec
-from quart import Response, request
+from quart import Response, current_app, request
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import MethodNotAllowed as NotAllowed
@@ -50,7 +50,8 @@ def create_app(settings: Settings, upstreams: Mapping[str, Upstream], lifecycle:
     async def guard() -> None:
         given = request.headers.get("X-Request-Id", "")
         record().request_id = given if _REQUEST_ID.match(given) else secrets.token_hex(12)
-        if request.path not in UNGUARDED_PATHS:
+        # by the rule, since a path may have a slash at its end
+        if request.url_rule is None or request.url_rule.rule not in UNGUARDED_PATHS:
             gateway.door.check_host(request.headers)
             lifecycle.check_room()
 
@@ -95,7 +96,10 @@ def error_response(error: PenstockError) -> Response:
 def _translated(error: HTTPException) -> PenstockError:
     """The framework's own errors in our words; its texts are HTML and name its internals."""
     if error.code == 404:
-        return RouteNotFound(f"There is nothing at {request.method} {request.path[:200]}. GET / lists what is served.")
+        # the base URL that a client was given most likely lacks its version
+        served = {rule.rule for rule in current_app.url_map.iter_rules()}
+        hint = f" Did you mean /v1{request.path}? Then the client's base URL should end in /v1." if f"/v1{request.path.rstrip('/')}" in served else ""
+        return RouteNotFound(f"There is nothing at {request.method} {request.path[:200]}.{hint} GET / lists what is served.")
     if error.code == 405:
         return MethodNotAllowed(f"{request.path[:200]} does not answer to {request.method}.")
     if error.code == 413:

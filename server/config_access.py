@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.credential import GATEWAY_TOKENS
-from server.config_addresses import is_loopback, split_url
+from server.config_addresses import is_base_url, is_host, is_loopback, split_url
 from server.config_secrets import is_hash_of_well_known
 from server.keys import HASH, NAME
 from server.problems import Problem, format_path, nearest, shown
@@ -29,13 +29,17 @@ def is_for_this_machine(server: Server) -> bool:
 
 
 def open_only_on_loopback(settings: Settings, cwd: Path) -> Iterator[Problem]:
-    """Without keys the gateway is for this machine alone."""
-    if settings.auth.mode == "open" and not is_loopback(settings.server.host):
-        yield Problem(
-            "auth.mode",
-            f'"open" asks nobody for a key, so server.host must be a loopback address (such as 127.0.0.1), got {shown(settings.server.host)}; '
-            'listen on a loopback address, or set auth.mode = "forward" or "keys"',
-        )
+    """Without keys the gateway is for this machine alone, and answers under no other name."""
+    if settings.auth.mode != "open" or is_for_this_machine(settings.server):
+        return
+    server = settings.server
+    if not is_loopback(server.host):
+        what = f"server.host must be a loopback address (such as 127.0.0.1), got {shown(server.host)}; listen on a loopback address"
+    elif (server.public_url and not is_base_url(server.public_url)) or not all(map(is_host, server.allowed_hosts)):
+        return  # what is no name at all has a rule of its own
+    else:
+        what = "it answers under loopback names alone, and server.public_url and server.allowed_hosts must have no other; leave that name out"
+    yield Problem("auth.mode", f'"open" asks nobody for a key, so {what}, or set auth.mode = "forward" or "keys"')
 
 
 def keys_go_with_the_mode(settings: Settings, cwd: Path) -> Iterator[Problem]:

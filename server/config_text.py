@@ -2,7 +2,7 @@
 
 `show` writes a file that reads back as the same settings, with a comment above each table that says which values were set where. Keys are not in it,
 since the settings only say where they are; the values of headers that carry credentials are written as `***`. The reference is made from the classes
-in `server.settings` alone: their order, types, defaults and descriptions.
+in `server.settings` and `server.upstream_settings` alone: their order, types, defaults and descriptions.
 """
 
 import re
@@ -26,7 +26,7 @@ CREDENTIAL_HEADER = re.compile(r"auth|cookie|key|token|secret|session|checksum|c
 INTRODUCTION = """\
 # Settings
 
-<!-- Printed by `penstock config docs`; a test compares. Change the classes in server/settings.py, not this file. -->
+<!-- Printed by `penstock config docs`; a test compares. Change server/settings.py, upstream_settings.py and config_text.py, not this file. -->
 
 A value is taken from the first of these that sets it:
 

@@ -89,6 +89,7 @@ def _route(tree: dict[str, object], upstreams: Mapping[str, object], *, is_alone
 
 
 def _openai(tree: dict[str, object], given: Mapping[str, Variable]) -> dict[str, str]:
+    given = {name: variable for name, variable in given.items() if variable.text}
     values = {"base_url": given["OPENAI_BASE_URL"].text} | ({"api_key_env": "OPENAI_API_KEY"} if "OPENAI_API_KEY" in given else {})
     for section, added in (("upstreams", {OPENAI: {"kind": "openai-chat", **values}}), ("routes", msgspec.to_builtins(route_everything_to(OPENAI)))):
         table = as_table(tree.setdefault(section, {}))

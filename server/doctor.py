@@ -23,8 +23,8 @@ from pipeline.errors import AuthenticationError
 from server.config import Loaded, load_settings
 from server.doctor_trips import ServerTrips, Trip, UpstreamTrips
 from server.exits import FAULT, GOOD, WRONG_USE
-from server.first_request import route_of
 from server.problems import SettingsError
+from server.resolver import lead
 from server.settings import Settings
 from server.upstream_settings import Captured, Composer, OpenAIChat, Upstream
 from server.upstreams import open_upstreams
@@ -109,7 +109,7 @@ async def report(config: Path | None, key: str | None, model: str | None) -> Asy
         return
     yield _settings(loaded)
     settings = loaded.settings
-    if model and route_of(settings, model) is None:
+    if model and lead(settings, model) is None:
         yield Finding("settings", f"a route serves {model}", State.WRONG, "", "give --model an id that clients can ask for, or add a route for it")
     for name, table in settings.upstreams.items():
         for finding in await _upstream(settings, name, table, key, model):
@@ -161,7 +161,7 @@ async def _server(settings: Settings, key: str | None, model: str | None) -> lis
 def _missing(name: str, table: Upstream) -> Iterator[Finding]:
     if isinstance(table, Composer):
         for setting, variable in (("base_url", "CURSOR_BACKEND_BASE_URL"), ("endpoint", "CURSOR_CHAT_ENDPOINT")):
-            if not getattr(table, setting):
+            if setting in table.missing:
                 yield Finding(name, f"{setting} is set", State.WRONG, "", f"set upstreams.{name}.{setting} or {variable}")
 
 

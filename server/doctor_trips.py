@@ -10,7 +10,8 @@ from pipeline.errors import PenstockError
 from pipeline.flow import Exchange, Terms, collect
 from pipeline.parse.chat import parse_chat
 from pipeline.upstream.base import Upstream
-from server.first_request import ANY, route_of, served_models
+from server.first_request import served_models
+from server.resolver import lead
 from server.settings import Settings
 from server.upstreams import timeouts_of
 
@@ -109,9 +110,8 @@ def _failed(what: str, failure: Failure) -> Trip:
 
 def model_for(settings: Settings, upstream: str, asked: str | None) -> str | None:
     """The id to ask an upstream for: the one asked for if its route leads there, else the first that it is known to serve, or None."""
-    route = route_of(settings, asked) if asked else None
-    leads_there = route is not None and route.targets[0].upstream == upstream
-    return asked if leads_there else next(served_models(settings, upstream), None)
+    found = lead(settings, asked) if asked else None
+    return asked if found is not None and found.upstream == upstream else next(served_models(settings, upstream), None)
 
 
 def _not_made(detail: str) -> Trip:
@@ -139,9 +139,8 @@ class UpstreamTrips:
 
     async def _ask(self, body: dict[str, Any]) -> dict[str, Any]:
         request = parse_chat(msgspec.json.encode(body))
-        route = route_of(self._settings, request.model)
-        target = route.targets[0].model if route is not None else ANY
-        model = self._settings.aliases.get(request.model, request.model) if target == ANY else target
+        found = lead(self._settings, request.model)
+        model = request.model if found is None else found.model_id
         try:
             exchange = Exchange(request, self._upstream, Terms(timeouts=timeouts_of(self._settings)), model=model, key=self._key)
             answer, _ = await collect(exchange)
@@ -179,8 +178,10 @@ class ServerTrips:
                     raise _refusal(status, answer)
                 return _message(answer)
 
-            status, _ = await call("GET", "/ready")
-            ready = Trip(f"{self._url} is ready", status == 200, "", "" if status == 200 else "it is shutting down: start it again")
+            status, said = await call("GET", "/ready")
+            draining = b'"draining"' in said
+            fix = "it is shutting down: start it again" if draining else "set what is named above, and start it again"
+            ready = Trip(f"{self._url} is ready", status == 200, "", "" if status == 200 else fix)
             model = self._model or next(served_models(self._settings), None)
             return [ready, *(await round_trips(ask, model) if model else [_not_made("no route names a model; name one with --model ID")])]
 

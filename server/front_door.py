@@ -1,9 +1,10 @@
-"""Who may come in: the request's Host, and the caller's key.
+"""Who may come in: the request's Host, the page that it comes from, and the caller's key.
 
 A Host that is not ours is refused, so that a page in the user's browser cannot reach a loopback server through a name of its own, and a tunnel does
-not open a server that asks for no key. In mode `open` no key is asked for and none is passed on. In mode `forward` the caller's key is its own
-upstream key: it is used for this request, and neither stored nor logged. In mode `keys` it is one of this gateway's: only its SHA-256 is compared, in
-full and with every key's, so that neither the time nor a prefix says anything; no upstream gets it.
+not open a server that asks for no key. In mode `open` no key is asked for and none is passed on; since a browser lets every page send a request to
+every address, though not read the answer, what a page of the web sends is refused: it would be paid for all the same. In mode `forward` the caller's
+key is its own upstream key: it is used for this request, and neither stored nor logged. In mode `keys` it is one of this gateway's: only its SHA-256
+is compared, in full and with every key's, so that neither the time nor a prefix says anything; no upstream gets it.
 """
 
 import hashlib
@@ -18,6 +19,7 @@ from werkzeug.datastructures import Headers
 
 from pipeline.credential import GATEWAY_TOKENS
 from pipeline.errors import AuthenticationError, PermissionDenied, RequestError
+from server.config_addresses import is_loopback, split_url
 from server.keys import SHAPE
 from server.settings import GatewayKey, Settings
 
@@ -25,6 +27,7 @@ LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 MAX_KEY_CHARS = 4096
 _HOST = re.compile(r"(?P<name>[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::(?P<port>\d{1,5}))?\Z", re.ASCII)
 _KEY = re.compile(r"[\x21-\x7e]+\Z")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*\Z")
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -69,8 +72,16 @@ class FrontDoor:
         raise PermissionDenied(message, code="host_not_allowed")
 
     def admit(self, headers: Headers) -> Caller:
-        """The caller, by the key that mode `forward` or `keys` asks for; raises AuthenticationError."""
+        """The caller, by the key that mode `forward` or `keys` asks for.
+
+        Raises:
+            AuthenticationError: there is no key, or none that fits.
+            PermissionDenied: no key is asked for, and a page of the web sent the request.
+        """
         if self.mode == "open":
+            if _is_from_the_web(headers):
+                message = "This server asks for no key and therefore answers no page of the web. Set auth.mode to use it from one."
+                raise PermissionDenied(message, code="origin_not_allowed")
             return Caller()
         key = _given_key(headers)
         what = "a key of this server" if self.mode == "keys" else "your own upstream key"
@@ -91,6 +102,30 @@ class FrontDoor:
         if not matching or not SHAPE.fullmatch(key):
             raise AuthenticationError("This API key is not known here.")
         return matching[0]
+
+
+def _is_from_the_web(headers: Headers) -> bool:
+    """Whether a browser says that a page of another machine sent this. What is no browser says nothing."""
+    origins = headers.getlist("Origin")
+    if not origins:
+        return headers.get("Sec-Fetch-Site", "").strip().lower() == "cross-site"
+    return not all(map(_is_local_or_app, origins))
+
+
+def _is_local_or_app(origin: str) -> bool:
+    """Whether an Origin is a page of this machine or an installed program's own.
+
+    `null` is neither: a page of the web can make it. Browsers take every name under `localhost` for this machine.
+
+    >>> [_is_local_or_app(each) for each in ("http://localhost:3000", "https://tauri.localhost", "vscode-webview://1a", "https://a.example", "null")]
+    [True, True, True, False, False]
+    """
+    scheme, mark, _ = origin.partition("://")
+    if scheme.lower() not in ("http", "https"):
+        return bool(mark) and _SCHEME.match(scheme) is not None
+    parts = split_url(origin)
+    host = (parts.hostname if parts is not None else None) or ""
+    return is_loopback(host) or host.endswith(".localhost")
 
 
 def _given_key(headers: Headers) -> str:

@@ -1,6 +1,6 @@
 """What the routes of one server share, put together once from the settings."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import cast
 
 import trio
@@ -9,15 +9,19 @@ from quart_trio import QuartTrio
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from pipeline.errors import BodyTimeout, BodyTooLarge, UnsupportedMedia
+from pipeline.request import Request
 from pipeline.upstream.base import Upstream
 from server.access_log import RECORD, Record
 from server.answering import Answering
+from server.bodies import charge_decoded
 from server.front_door import Caller, FrontDoor
 from server.lifecycle import Lifecycle
+from server.live_models import LiveModels
 from server.routing import Routing
 from server.settings import Settings
 
 EXTENSION = "penstock"
+LARGE_BODY_BYTES = 1_000_000
 
 
 class Gateway:
@@ -28,10 +32,11 @@ class Gateway:
         self.lifecycle = lifecycle
         self.door = FrontDoor(settings)
         self.routing = Routing(settings, upstreams)
+        self.live = LiveModels(settings)
         self.answering = Answering(settings, self.routing, lifecycle)
 
     def admit(self) -> Caller:
-        """Who sent the request in work, by name in its log record; raises AuthenticationError."""
+        """Who sent the request in work, by name in its log record; raises AuthenticationError or PermissionDenied."""
         caller = self.door.admit(request.headers)
         record().key = caller.name or ""
         return caller
@@ -49,6 +54,14 @@ class Gateway:
             raise BodyTimeout(f"The body did not arrive within {server.body_seconds:g} seconds.") from None
         except RequestEntityTooLarge:
             raise BodyTooLarge(f"The body is larger than {server.max_body_bytes} bytes.") from None
+
+    async def parsed(self, parse: Callable[[bytes], Request]) -> Request:
+        """The body of the request in work as a Request; a large one is read in a thread. Raises PenstockError."""
+        body = await self.body()
+        charge_decoded(body)
+        if len(body) < LARGE_BODY_BYTES:
+            return parse(body)
+        return await trio.to_thread.run_sync(parse, body)
 
     def base_url(self) -> str:
         """What a client sees as the address of this server, without a trailing slash."""

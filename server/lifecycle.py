@@ -65,6 +65,11 @@ class Work:
         self._lifecycle = lifecycle
         self._bytes = 0
 
+    @property
+    def most_bytes(self) -> int:
+        """What all requests together may take."""
+        return self._lifecycle.max_buffered_bytes
+
     def charge(self, size: int) -> bool:
         """Take so many bytes; False, and nothing is taken, when there is no room."""
         lifecycle = self._lifecycle
@@ -74,7 +79,8 @@ class Work:
         self._bytes += size
         return True
 
-    def give_back(self) -> None:
-        """Give back all that was taken."""
-        self._lifecycle.buffered_bytes -= self._bytes
-        self._bytes = 0
+    def give_back(self, size: int | None = None) -> None:
+        """Give back so many of the bytes that were taken, or all of them."""
+        given = self._bytes if size is None else min(size, self._bytes)
+        self._lifecycle.buffered_bytes -= given
+        self._bytes -= given

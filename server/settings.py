@@ -34,7 +34,10 @@ class Server(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     public_url: Annotated[str, Meta(description="what clients see as the base URL, without `/v1`; set it behind a tunnel or proxy")] = ""
     allowed_hosts: Annotated[
         tuple[str, ...],
-        Meta(description="host names that a request's `Host` may have, without a port; empty: loopback names and `public_url`'s host"),
+        Meta(
+            description="host names that a request's `Host` may have, without a port; empty: loopback names, `host` and `public_url`'s host; any "
+            "address 127.* may be named besides. In mode `open` loopback names are all that there is"
+        ),
     ] = ()
     tls_cert: Annotated[str, Meta(description="PEM file with the certificate chain; empty: plain HTTP")] = ""
     tls_key: Annotated[str, Meta(description="PEM file with the certificate's private key, not encrypted")] = ""
@@ -60,9 +63,11 @@ class Auth(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     mode: Annotated[
         Literal["open", "forward", "keys"],
         Meta(
-            description="`open`: no key is asked for, on a loopback address only; `forward`: the caller's key is its own upstream key, used for this "
-            "request and never stored; `keys`: the caller's key is one of `keys`, and no upstream gets it. The default is `keys` where there are "
-            "`keys`, else `open` where every upstream is the embedded demo"
+            description="`open`: no key is asked for, under loopback names only, and a web page's requests are refused: 403 `origin_not_allowed` for "
+            "an `Origin` of `http` or `https` that is not of this machine, for `null`, and for `Sec-Fetch-Site: cross-site` without an "
+            "`Origin`; `forward`: the caller's key is its own upstream key, used for this request and never stored; `keys`: the caller's key "
+            "is one of `keys`, and no upstream gets it. The default is `keys` where there are `keys`, else `open` where every upstream is "
+            "the embedded demo or `OPENAI_BASE_URL` alone makes them, else `forward`"
         ),
     ] = "forward"
     keys: Annotated[tuple[GatewayKey, ...], Meta(description="who may come in, in mode `keys`")] = ()

@@ -22,7 +22,13 @@ class ToolPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     unknown: Annotated[Literal["text", "pass", "error"], Meta(description="a call of a tool that the client did not offer")] = "text"
     without_tools: Annotated[Literal["text", "pass", "error"], Meta(description="a call although the client offered no tools")] = "text"
     malformed: Annotated[Literal["recover", "text", "error"], Meta(description="a call whose markers or arguments are broken")] = "recover"
-    max_argument_bytes: Annotated[Size, Meta(description="largest arguments of one call; above it the answer fails")] = 16_777_216
+    max_argument_bytes: Annotated[
+        Size,
+        Meta(
+            description="most characters that are kept of one call: of a key, of a value that is no string, of a body that is read whole; above it "
+            "the answer fails"
+        ),
+    ] = 16_777_216
     strict: Annotated[
         bool,
         Meta(description="an answer without the call that `tool_choice` required is a fault; one that is not streamed is asked for twice"),
@@ -48,6 +54,7 @@ class Captured(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     is_demo: ClassVar[bool] = True
     has_own_key: ClassVar[bool] = False
     takes_callers_key: ClassVar[bool] = False
+    missing: ClassVar[tuple[str, ...]] = ()
 
     pace_seconds: Annotated[
         float, Meta(ge=0, le=60, description="how long the demonstration waits between pieces when it streams; 0: full speed")
@@ -88,6 +95,11 @@ class KeyedUpstream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         """Whether the caller's key is sent."""
         return self.credential_word == "caller" and not self.has_own_key
 
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """What has to be set before this upstream can be asked, and is not."""
+        return ()
+
     def credential(self) -> Credential:
         """Which key this upstream gets; raises ValueError when its own was named and never loaded."""
         if self.has_own_key:
@@ -107,7 +119,13 @@ class Composer(KeyedUpstream, frozen=True, kw_only=True, forbid_unknown_fields=T
     api_base: Annotated[Name, Meta(description="https URL of the public API; `CURSOR_API_BASE`")] = "https://api.cursor.com"
     client_version: Annotated[str, Meta(description="sent as `x-cursor-client-version` if set; `CURSOR_CLIENT_VERSION`")] = ""
     headers: Annotated[Mapping[str, Private], Meta(description='further headers, sent to the endpoint as they are: `name = "value"`')] = {}
-    context_window: Annotated[int, Meta(ge=1, le=100_000_000, description="tokens that the model can read, as `/v1/models` reports them")] = 200_000
+    context_window: Annotated[
+        Annotated[int, Meta(ge=1, le=100_000_000)] | None,
+        Meta(
+            description="tokens that its models can read, every one of them; when not set, a model's window is the published one, if there is one, "
+            "and of the others conversations of any length are sent"
+        ),
+    ] = None
     context_overflow: Annotated[
         Literal["error", "trim"],
         Meta(
@@ -134,6 +152,11 @@ class Composer(KeyedUpstream, frozen=True, kw_only=True, forbid_unknown_fields=T
     def takes_callers_key(self) -> bool:
         """Whether the caller's key is sent: so it is unless there is an own one."""
         return not self.has_own_key
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Both are needed, and neither has a default."""
+        return tuple(name for name in ("base_url", "endpoint") if not getattr(self, name))
 
     def __repr__(self) -> str:
         shown = {name: getattr(self, name) for name in self.__struct_fields__} | {"headers": dict.fromkeys(self.headers, Secret(""))}
@@ -165,7 +188,9 @@ class OpenAIChat(KeyedUpstream, frozen=True, kw_only=True, forbid_unknown_fields
     ]
     context_window: Annotated[
         Annotated[int, Meta(ge=1, le=100_000_000)] | None,
-        Meta(description="tokens that its models can read, as `/v1/models` reports them; when not set, nothing is reported"),
+        Meta(
+            description="tokens that its models can read, every one of them, as `/v1/models` reports them; when not set, what the server says of each"
+        ),
     ] = None
     profile: Annotated[Profile, Meta(description="what it takes and sends")] = Profile()
 

@@ -13,7 +13,7 @@ from pipeline.clocks import Timeouts
 from pipeline.upstream.base import Upstream
 from pipeline.upstream.captured import CapturedUpstream
 from server import upstream_settings as tables
-from server.settings import Images, Settings
+from server.settings import Settings
 
 if TYPE_CHECKING:
     from pipeline.upstream.http import Client
@@ -29,7 +29,7 @@ async def open_upstreams(settings: Settings) -> AsyncGenerator[Mapping[str, Upst
         upstreams: dict[str, Upstream] = {}
         for name, table in settings.upstreams.items():
             if isinstance(table, tables.Captured):
-                upstreams[name] = CapturedUpstream(name=name, pace_seconds=table.pace_seconds)
+                upstreams[name] = _captured(name, table, settings)
                 continue
             if client is None:
                 from pipeline.upstream.http import open_client
@@ -40,7 +40,7 @@ async def open_upstreams(settings: Settings) -> AsyncGenerator[Mapping[str, Upst
                     from pipeline.upstream.guarded_fetch import open_fetcher
 
                     fetcher = await stack.enter_async_context(open_fetcher())
-                upstreams[name] = _composer(name, table, client, fetcher, settings.images)
+                upstreams[name] = _composer(name, table, client, fetcher, settings)
             else:
                 upstreams[name] = _openai_chat(name, table, client)
         yield upstreams
@@ -51,7 +51,11 @@ def timeouts_of(settings: Settings) -> Timeouts:
     return msgspec.convert(msgspec.to_builtins(settings.timeouts), Timeouts)
 
 
-def _composer(name: str, table: tables.Composer, client: "Client", fetcher: "Fetcher | None", images: Images) -> Upstream:
+def _captured(name: str, table: tables.Captured, settings: Settings) -> Upstream:
+    return CapturedUpstream(name, table.pace_seconds, usage_method=settings.usage.method, max_image_bytes=settings.images.max_bytes)
+
+
+def _composer(name: str, table: tables.Composer, client: "Client", fetcher: "Fetcher | None", settings: Settings) -> Upstream:
     from pipeline.prompt.window import Overflow
     from pipeline.upstream.composer import ComposerConfig, ComposerUpstream
 
@@ -64,7 +68,8 @@ def _composer(name: str, table: tables.Composer, client: "Client", fetcher: "Fet
         credential=table.credential(),
         context_window=table.context_window,
         context_overflow=Overflow(table.context_overflow),
-        max_image_bytes=images.max_bytes,
+        usage_method=settings.usage.method,
+        max_image_bytes=settings.images.max_bytes,
     )
     return ComposerUpstream(name, config, client, fetcher=fetcher)
 

@@ -92,7 +92,7 @@ def test_no_cell_breaks_its_table():
         assert len(widths) == 1, table[:200]
 
 
-@pytest.mark.parametrize("name", [*DOCUMENTS, "README.md", "ARCHITECTURE.md"])
+@pytest.mark.parametrize("name", [*(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))), "README.md", "ARCHITECTURE.md"])
 def test_links_lead_somewhere(name):
     text = (ROOT / name).read_text(encoding="utf-8")
     for target, anchor in re.findall(r"\]\(([^)#\s]*)(#[^)\s]+)?\)", text):
@@ -100,6 +100,22 @@ def test_links_lead_somewhere(name):
             path = (ROOT / name).parent / target if target else ROOT / name
             assert path.exists(), target
             assert not anchor or anchor[1:] in anchors(path.read_text(encoding="utf-8")), anchor
+
+
+def test_a_file_that_architecture_names_is_where_it_says():
+    """A name without its whole path was named with it before, or is in the folder of the last one that was."""
+    folder, whole = ROOT, list[str]()
+    for name in re.findall(r"`([\w/]+(?:\.py|/))`", (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")):
+        if (ROOT / name).exists():
+            folder = (ROOT / name).parent if name.endswith(".py") else ROOT / name
+            whole.append(name)
+        elif name.endswith(".py"):
+            assert (folder / name).exists() or any(each.endswith(f"/{name}") for each in whole), f"{name}, in {folder.relative_to(ROOT)}"
+
+
+def test_make_says_which_documents_it_writes():
+    (told,) = re.findall(r"^docs:.*## (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(re.findall(r"docs/[\w-]+\.md", told)) == set(DOCUMENTS)
 
 
 def anchors(text: str) -> set[str]:

@@ -79,6 +79,12 @@ def test_nearest(typed, best):
     assert len(nearest_models(typed)) <= 3
 
 
+def test_only_the_beginning_of_a_long_list_is_looked_at():
+    ids = [f"m-{number:04}-aaaa" for number in range(600)]
+    assert nearest_models("zebra-alia", known=["zebra-alias", *ids]) == ["zebra-alias"]
+    assert nearest_models("zebra-alia", known=[*ids, "zebra-alias"]) == []
+
+
 @settings(deadline=None)  # a busy machine is not a failure
 @given(st.text(max_size=300))
 def test_any_id_is_answered(model_id):

@@ -6,11 +6,12 @@ import re
 import subprocess
 import sys
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 
 from server.config import load_settings
-from tests.support.processes import ROOT, ServerProcess, clean_environment, server_process
+from tests.support.processes import PENSTOCK, ROOT, ServerProcess, clean_environment, server_process
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
@@ -40,7 +41,8 @@ def run(command: str, server: ServerProcess) -> str:
     done = subprocess.run(
         ["bash", "-c", command.replace("http://127.0.0.1:8787", server.url)],
         cwd=ROOT,
-        env=clean_environment(NO_PROXY="*"),
+        # where README says that `penstock` is
+        env=clean_environment(NO_PROXY="*", PATH=f"{Path(PENSTOCK).parent}:{os.environ['PATH']}"),
         capture_output=True,
         text=True,
         timeout=120,
@@ -103,6 +105,20 @@ def test_the_python_program_prints_an_answer(program, server):
         check=True,
     ).stdout
     assert "demo" in shown
+
+
+def test_the_program_has_one_spelling():
+    """It is not on PATH after `make serve`: one line says where it is, before it is first used."""
+    uses = [place.start() for place in re.finditer(r"(?<![\w/-])penstock (?:serve|doctor|replay|record|keys|config)", README)]
+    assert README.index("`penstock` below is `.venv/bin/penstock`") < min(uses)
+    assert README.count(".venv/bin/penstock") == 1
+
+
+def test_its_error_of_the_estimate_is_that_of_the_measurement():
+    usage = (ROOT / "docs/usage.md").read_text(encoding="utf-8")
+    means = [float(mean) for mean in re.findall(r"^\| \w+ \| \d+ \| \d+ \| ([\d.]+)% ", usage, re.MULTILINE)]
+    assert len(means) > 5
+    assert f"{round(min(means))} to {round(max(means))} % on average" in README
 
 
 def test_its_links_lead_somewhere():

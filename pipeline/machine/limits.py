@@ -3,10 +3,13 @@
 For upstreams that take a prompt and nothing else, these two promises of the API are kept here. Events go in and come out; behind the end that this
 machine makes, nothing comes out, and whoever drives it closes the upstream.
 
-- **stop**: the answer ends where the first stop text would be complete, and the stop text is not part of it. Only visible text counts. Text is held
-  only while it can still be the beginning of a stop text, never more than the longest of them.
+- **stop**: the answer ends where the first stop text would be complete, and the stop text is not part of it. Only visible text counts, whatever
+  thinking comes between its pieces. Text is held only while it can still be the beginning of a stop text, never more than the longest of them. An
+  answer that has made its calls by then ends as an answer of calls.
 - **tokens**: everything that the model writes counts: text, thinking, the names and arguments of calls. The delta that crosses the limit is cut at
   the last character that fits. The count is an estimate, as the usage figures are; a call that is open then stays open and must not be run.
+
+`made_end` says whether the end is this machine's: what else has to be said at an end is then still unsaid.
 """
 
 from collections.abc import Sequence
@@ -60,8 +63,10 @@ class LimitsMachine:
         self._stops = tuple(stop)
         self._max_tokens = max_tokens if count is not None else None
         self._count = count
+        self.made_end = False
         self._held = ""
         self._open_call: str | None = None
+        self._has_calls = False
         self._is_over = False
         self._out: list[Event] = []
 
@@ -84,7 +89,7 @@ class LimitsMachine:
         found = _first_stop(text, self._stops, len(text) - len(piece))
         if found is not None:
             self._say(text[:found])
-            self._end(Finish(FinishReason.STOP, "stop text"))
+            self._end(Finish(FinishReason.TOOL_CALLS if self._has_calls else FinishReason.STOP, "stop text"))
             return
         keep = _held_chars(text, self._stops)
         self._held = text[len(text) - keep :]
@@ -109,6 +114,7 @@ class LimitsMachine:
                 self._pass(event, arguments)
             case ToolCallEnd():
                 self._open_call = None
+                self._has_calls = True
                 self._pass(event, "")
             case _:
                 self._pass(event, "")
@@ -134,7 +140,7 @@ class LimitsMachine:
 
     def _end(self, finish: Finish) -> None:
         if not self._is_over:
-            self._is_over = True
+            self._is_over = self.made_end = True
             self._out.append(finish)
 
 

@@ -28,14 +28,20 @@ class ToolChoiceMachine:
         """The events of one list."""
         made: list[Event] = []
         for event in batch:
+            if isinstance(event, Finish):
+                made += self.ended(event)
+                continue
             if isinstance(event, ToolCallStart):
                 self._is_kept = self._is_kept or self._choice.name in (None, event.name)
-            # an answer that its token limit cut, or a filter, promised nothing more
-            elif isinstance(event, Finish) and not self._is_kept and event.reason in (FinishReason.STOP, FinishReason.TOOL_CALLS):
-                wanted = f"a call of {self._choice.name}" if self._choice.mode is ToolMode.FUNCTION else "a tool call"
-                if self._strict:
-                    made.append(Failed(AnswerUnsatisfied(f"The model did not make {wanted}.", code="tool_choice_unsatisfied")))
-                    return made
-                made.append(Notice("tool_choice_unsatisfied", f"tool_choice asked for {wanted}, and the model made none"))
             made.append(event)
         return made
+
+    def ended(self, finish: Finish) -> list[Event]:
+        """What is said at an end, this machine's or another's: the finish, or what stands for it."""
+        # an answer that its token limit cut, or a filter, promised nothing more
+        if self._is_kept or finish.reason not in (FinishReason.STOP, FinishReason.TOOL_CALLS):
+            return [finish]
+        wanted = f"a call of {self._choice.name}" if self._choice.mode is ToolMode.FUNCTION else "a tool call"
+        if self._strict:
+            return [Failed(AnswerUnsatisfied(f"The model did not make {wanted}.", code="tool_choice_unsatisfied"))]
+        return [Notice("tool_choice_unsatisfied", f"tool_choice asked for {wanted}, and the model made none"), finish]

@@ -20,6 +20,9 @@ Container: TypeAlias = dict[str, Json] | list[Json]
 MAX_DEPTH = 128
 """Nested arrays and objects. Real schemas stay under 20. The decoder alone allows several hundred, and writing such a value again could overflow."""
 
+MAX_ITEMS = 10_000
+"""Of each kind of thing of which a body may hold many: fields, messages, parts, calls, tools. Longer conversations fit no model's window."""
+
 # the decoder's words for JSON's types -> ours
 TYPE_WORDS = {
     "str": "a string",
@@ -62,6 +65,7 @@ def decode_body(body: bytes) -> dict[str, Json]:
         ) from None
     if not is_object(value):
         raise RequestError("The body must be a JSON object.")
+    check_count(len(value), "", "fields")
     if body.count(b"[") + body.count(b"{") > MAX_DEPTH:  # fewer brackets cannot nest deeper, and most bodies of chat clients end here
         _check_depth(value)
     return value
@@ -83,6 +87,17 @@ def read(value: Json, shape: type[T], path: str) -> T:
         raise _field_error(str(error), path) from None
     except OverflowError:
         raise RequestError(f"{path} is out of range.", param=path) from None
+
+
+def check_count(count: int, path: str, what: str) -> None:
+    """Refuse what is there too often; raises RequestError.
+
+    >>> check_count(10_001, "tools", "tools")
+    Traceback (most recent call last):
+    pipeline.errors.RequestError: tools: a request may hold 10000 tools at the most.
+    """
+    if count > MAX_ITEMS:
+        raise RequestError(f"{path + ': a' if path else 'A'} request may hold {MAX_ITEMS} {what} at the most.", param=path or None)
 
 
 def _field_error(text: str, path: str) -> RequestError:
@@ -112,6 +127,11 @@ def _check_depth(value: Container) -> None:
 def is_object(value: Json) -> TypeGuard[dict[str, Json]]:
     """Whether a decoded value is a JSON object."""
     return isinstance(value, dict)
+
+
+def is_list(value: Json) -> TypeGuard[list[Json]]:
+    """Whether a decoded value is a JSON array."""
+    return isinstance(value, list)
 
 
 def _is_container(value: Json) -> TypeGuard[Container]:

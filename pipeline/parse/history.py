@@ -12,7 +12,7 @@ import msgspec
 
 from pipeline.errors import RequestError, UnsupportedParameter
 from pipeline.events import Notice
-from pipeline.parse.body import read
+from pipeline.parse.body import check_count, is_list, is_object, read
 from pipeline.parse.content import Content, read_content
 from pipeline.parse.pairing import Key, Turn, pair_results
 from pipeline.request import Json, Message, Role, TextPart, ToolCall
@@ -25,6 +25,10 @@ ROLES = {
     "tool": Role.TOOL,
     "function": Role.TOOL,
 }
+
+
+# the lists in a message -> what they hold
+COUNTED = {"content": "parts", "tool_calls": "calls"}
 
 
 class CalledFunction(msgspec.Struct, frozen=True):
@@ -68,7 +72,7 @@ def read_history(value: Json, path: str) -> History:
     """The messages in `value`, which stands at `path` in the body.
 
     Raises:
-        RequestError: no messages, a wrong type, an unknown role; `param` names the field.
+        RequestError: no messages or too many, a wrong type, an unknown role; `param` names the field.
         UnsupportedParameter: audio, files or custom tool calls.
 
     >>> read_history([{"role": "developer", "content": "Be brief."}], "messages").messages[0].role
@@ -76,11 +80,25 @@ def read_history(value: Json, path: str) -> History:
     """
     if value is None or value == []:
         raise RequestError(f"{path} must hold at least one message.", param=path)
+    _check_counts(value, path)
     bodies = read(value, list[MessageBody], path)
     reader = _TurnReader({call.id for body in bodies for call in body.tool_calls or ()})
     messages, notices = pair_results([reader.turn(body, f"{path}[{index}]") for index, body in enumerate(bodies)], path)
     legacy = [Notice("legacy_functions", "function_call in the history was read as tool_calls")] if reader.has_legacy_calls else []
     return History(messages, (*legacy, *notices))
+
+
+def _check_counts(value: Json, path: str) -> None:
+    """Refuse a conversation of too many messages, parts or calls before a value is made of each; raises RequestError."""
+    if not is_list(value):
+        return
+    check_count(len(value), path, "messages")
+    counts = dict.fromkeys(COUNTED, 0)
+    for index, message in enumerate(value):
+        for field, what in COUNTED.items():
+            if is_object(message) and is_list(items := message.get(field)):
+                counts[field] += len(items)
+                check_count(counts[field], f"{path}[{index}].{field}", what)
 
 
 class _TurnReader:

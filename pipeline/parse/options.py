@@ -19,6 +19,10 @@ from pipeline.request import AnswerFormat, Json, Options
 TOKEN_LIMITS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
 
 
+MAX_STOPS = 16
+"""OpenAI takes 4, others 16. Each of them is looked for in every piece of an answer."""
+
+
 class SchemaBody(msgspec.Struct, frozen=True):
     """The object under `json_schema`."""
 
@@ -135,6 +139,8 @@ def _besides(fields: dict[str, Json]) -> Iterator[str]:
 
 def _stop(value: str | list[str] | None) -> tuple[tuple[str, ...], tuple[Notice, ...]]:
     words = [value] if isinstance(value, str) else value or []
+    if len(words) > MAX_STOPS:
+        raise RequestError(f"stop may hold {MAX_STOPS} texts at the most.", param="stop")
     stop = tuple(word for word in words if word)
     if len(stop) == len(words):
         return stop, ()
@@ -158,7 +164,8 @@ def _format(body: FormatBody, path: str) -> AnswerFormat:
     if nested.schema is None:
         param = f"{path}.json_schema.schema" if body.json_schema is not None else f"{path}.json_schema"
         raise RequestError(f"{param} is required with type json_schema.", param=param)
-    return AnswerFormat("json_schema", nested.schema, nested.name, nested.description, nested.strict)
+    place = f"{path}.schema" if body.json_schema is None else f"{path}.json_schema.schema"
+    return AnswerFormat("json_schema", nested.schema, nested.name, nested.description, nested.strict, place)
 
 
 def _reasoning(body: OptionFields) -> tuple[str | None, bool]:

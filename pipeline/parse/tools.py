@@ -12,7 +12,7 @@ import msgspec
 
 from pipeline.errors import RequestError, UnsupportedParameter
 from pipeline.events import Notice
-from pipeline.parse.body import read
+from pipeline.parse.body import check_count, is_list, read
 from pipeline.request import Json, Tool, ToolChoice, ToolMode
 
 T = TypeVar("T")
@@ -102,7 +102,10 @@ def read_toolbox(fields: dict[str, Json]) -> Toolbox:
 
 def _list(fields: dict[str, Json], name: str, shape: type[list[T]]) -> list[T]:
     value = fields.get(name)
-    return [] if value is None else read(value, shape, name)
+    if value is None:
+        return []
+    check_count(len(value) if is_list(value) else 0, name, name)
+    return read(value, shape, name)
 
 
 def _offer(tools: dict[str, Tool], body: ToolBody, path: str, notices: list[Notice]) -> None:

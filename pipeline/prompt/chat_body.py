@@ -29,7 +29,7 @@ PASS_ALL = "all"
 _OWN = "model messages stream stream_options tools tool_choice parallel_tool_calls functions function_call stop response_format reasoning_effort"
 OWN_FIELDS = frozenset(_OWN.split())
 
-# The spellings of gateways and SDKs for another host, credential, model or transport; compared in lower case, with `_` for `-`.
+# The spellings of gateways and SDKs for another host, credential, model or transport; compared without case, `_` and `-`: api_base is apiBase too.
 _DENIED = """
     api_base base_url api_url api_host host url endpoint azure_endpoint azure_deployment deployment deployment_id engine region region_name
     api_key api_token api_type api_version access_token auth authorization token credentials key_name organization organization_id
@@ -40,6 +40,8 @@ _DENIED = """
 """
 DENIED_FIELDS = frozenset(_DENIED.split())
 DENIED_PREFIXES = ("aws_", "azure_", "vertex_", "watsonx_", "litellm_")
+_DENIED_WORDS = frozenset(name.replace("_", "") for name in DENIED_FIELDS)
+_DENIED_BEGINNINGS = tuple(prefix.rstrip("_") for prefix in DENIED_PREFIXES)
 
 NO_PARAMETERS: dict[str, Json] = {"type": "object", "properties": {}}
 UNNAMED_SCHEMA = "response"
@@ -114,10 +116,11 @@ def not_passed(request: Request, profile: ChatProfile) -> tuple[str, ...]:
 
 
 def prompt_text(request: Request) -> str:
-    """What the model reads, as one text for the usage estimate: messages, calls and tools; without images."""
+    """What the model reads, as one text for the usage estimate: messages, calls and tools, and a line for each image."""
     texts: list[str] = []
     for message in request.messages:
         texts += (message.text, message.reasoning or "")
+        texts += ["[image]" for part in message.parts if isinstance(part, ImagePart)]
         texts += [text for call in message.tool_calls for text in (call.name, call.arguments)]
     for tool in request.tools:
         texts += (tool.name, tool.description, msgspec.json.encode(tool.parameters).decode())
@@ -125,10 +128,10 @@ def prompt_text(request: Request) -> str:
 
 
 def _why_left_out(name: str, profile: ChatProfile) -> str | None:
-    plain = name.strip().lower().replace("-", "_")
+    plain = name.strip().casefold().replace("-", "").replace("_", "")
     if name in OWN_FIELDS:
         return "is written by the gateway"
-    if plain in DENIED_FIELDS or plain.startswith(DENIED_PREFIXES):
+    if plain in _DENIED_WORDS or plain.startswith(_DENIED_BEGINNINGS):
         return "would choose a host, a model or a transport"
     if (name == "verbosity" and not profile.verbosity) or (name == "prompt_cache_key" and not profile.prompt_cache_key):
         return "is not taken by this model"

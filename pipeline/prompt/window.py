@@ -57,11 +57,12 @@ class Window(msgspec.Struct, frozen=True):
 
 
 class Fitted(msgspec.Struct, frozen=True):
-    """A request as it is sent, the text that it became, and what was left out of it."""
+    """A request as it is sent, the text that it became, what was left out of it, and the text's tokens where they were counted."""
 
     request: Request
     prompt: str
     notices: tuple[Notice, ...] = ()
+    prompt_tokens: int | None = None
 
 
 def fit_window(
@@ -91,7 +92,7 @@ def fit_window(
         return Fitted(request, prompt)
     needed = count(prompt)
     if needed <= room:
-        return Fitted(request, prompt)
+        return Fitted(request, prompt, prompt_tokens=needed)
     cuts = _cuts(request.messages) if window.overflow is Overflow.TRIM else []
     if not cuts:
         raise _too_long(window.tokens, kept, "your messages", needed)

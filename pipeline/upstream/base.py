@@ -1,6 +1,6 @@
 """What flow.py asks of an upstream: write a request in its own form, and stream its answer as lists of events."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -8,6 +8,8 @@ import msgspec
 from pipeline.events import Notice, UpstreamEvent
 from pipeline.models import Model
 from pipeline.request import Request
+from pipeline.upstream.images import ImageFile
+from pipeline.usage.estimate import Counted
 
 
 class Outgoing(msgspec.Struct, frozen=True):
@@ -15,6 +17,8 @@ class Outgoing(msgspec.Struct, frozen=True):
 
     `body` is what is sent; `prompt` is the text that the model reads, for the usage estimate; `request` is what both were written from; `ignored`
     names the client's parameters that have no effect on this upstream, and `notices` say what else of the request is not as the client sent it.
+    `counted` are the prompt's tokens where they were counted, `images` the files in the body, and `rewrite` gives the body once more under new ids,
+    where it holds any.
     """
 
     request: Request
@@ -22,6 +26,13 @@ class Outgoing(msgspec.Struct, frozen=True):
     prompt: str
     ignored: tuple[str, ...] = ()
     notices: tuple[Notice, ...] = ()
+    counted: Counted | None = None
+    images: tuple[ImageFile, ...] = ()
+    rewrite: Callable[[], bytes] | None = None
+
+    def renewed(self) -> "Outgoing":
+        """The same request, to be sent a second time."""
+        return self if self.rewrite is None else msgspec.structs.replace(self, body=self.rewrite())
 
 
 class Upstream(Protocol):
@@ -46,7 +57,10 @@ class Upstream(Protocol):
         ...
 
     async def prepared(self, request: Request) -> Request:
-        """The request with all that has to be fetched before it can be written, such as images. Raises RequestError for what cannot be had."""
+        """The request with all that has to be fetched before it can be written, such as images.
+
+        Raises PenstockError for what cannot be had, and before that for what `write` would refuse anyhow, as far as it is quick to say.
+        """
         ...
 
     def write(self, request: Request) -> Outgoing:

@@ -9,7 +9,8 @@ nothing waits: reads are large, and other tasks get their turn now and then.
 
 Invariants: a conversation that does not fit its model's window is refused, as Composer would refuse it; nothing raises while streaming, and the end
 envelope comes last. The same request gives the same answer. Left alone: `stop` and `max_tokens`, as with a model that does not keep to them. Images
-are counted in the prompt, but their bytes are not in the request.
+are counted in the prompt and must be images that Composer would be sent, but their bytes are not in the request. Nothing is fetched: a web address is
+left alone, and a Notice says so.
 """
 
 import re
@@ -23,7 +24,7 @@ import anyio.lowlevel
 
 from pipeline.cases import Case, CaseError, find_cases, load_case, shipped
 from pipeline.errors import ModelNotFound
-from pipeline.events import UpstreamEvent
+from pipeline.events import Notice, UpstreamEvent
 from pipeline.identity import Identity
 from pipeline.models import MODELS, Model, resolve_composer_model
 from pipeline.parameters import Family, ignored_by
@@ -33,7 +34,9 @@ from pipeline.upstream.base import Outgoing
 from pipeline.upstream.composer_window import fitted_prompt
 from pipeline.upstream.composer_write import write_message
 from pipeline.upstream.demo import Script, write_script
+from pipeline.upstream.images import MAX_BYTES, most_fetched_bytes, read_images
 from pipeline.upstream.replayed import ReplayedUpstream
+from pipeline.usage.estimate import Counted, Method
 from pipeline.wire.composer import ComposerDecoder, encode_end, encode_text, encode_thinking
 
 PREFIX = "captured/"
@@ -50,15 +53,26 @@ class CapturedUpstream:
     """See the module.
 
     `pace_seconds` is the pause between two reads of a streamed answer, 0 for none. `fixtures` is the folder that holds `composer/`, the shipped one
-    by default. `identity` makes the ids of the request message.
+    by default. `identity` makes the ids of the request message; `usage_method` is how tokens are estimated; `max_image_bytes` is for one image.
     """
 
-    def __init__(self, name: str = "captured", pace_seconds: float = 0.02, fixtures: Path | None = None, *, identity: Identity | None = None) -> None:
+    def __init__(
+        self,
+        name: str = "captured",
+        pace_seconds: float = 0.02,
+        fixtures: Path | None = None,
+        *,
+        identity: Identity | None = None,
+        usage_method: Method = "calibrated",
+        max_image_bytes: int = MAX_BYTES,
+    ) -> None:
         self.name = name
         self.writes_markers = True
         self._pace_seconds = pace_seconds
         self._fixtures = fixtures
         self._identity = identity or Identity()
+        self._usage_method: Method = usage_method
+        self._max_image_bytes = max_image_bytes
         self._loaded: dict[str, Case] = {}
 
     def models(self) -> Sequence[Model]:
@@ -81,17 +95,20 @@ class CapturedUpstream:
 
         Raises:
             ModelNotFound: a fixture does not exist or cannot be read.
-            ContextLengthExceeded: the conversation does not fit the model's window.
+            RequestError: the conversation does not fit the model's window, or an image is not one that Composer would be sent.
         """
         if request.model.startswith(PREFIX):
             self._case(request.model)
         model = self.find_model(request.model)
-        fitted = fitted_prompt(request, None if model is None else model.context_window, Overflow.ERROR)
+        fitted = fitted_prompt(request, None if model is None else model.context_window, Overflow.ERROR, method=self._usage_method)
+        read_images(request, max_bytes=self._max_image_bytes, leave_web=True)
         return Outgoing(
             fitted.request,
             write_message(fitted.request, fitted.prompt, self._identity, conversation_id=request.conversation),
             fitted.prompt,
             ignored_by(Family.COMPOSER, request),
+            (Notice("image_not_fetched", "the embedded demo fetches nothing from the web"),) if most_fetched_bytes(request) else (),
+            None if fitted.prompt_tokens is None else Counted(fitted.prompt_tokens, self._usage_method),
         )
 
     async def stream(self, outgoing: Outgoing, key: str | None = None) -> AsyncGenerator[list[UpstreamEvent], None]:

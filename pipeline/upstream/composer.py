@@ -12,7 +12,8 @@ permanent fault of the upstream, and nothing of what the upstream says about it 
 A request that is longer than its model's window is refused or trimmed before it is sent (`pipeline.prompt.window`), as the operator chose.
 
 Images are sent as bytes: those that came as `data:` URLs, and those that `pipeline.upstream.images` fetched before. A web address that is still there
-is the client's error.
+is the client's error. Nothing is fetched for a request that can be refused without it: one for an upstream that is not configured, or one that is far
+too long. The key is not tried before: it is exchanged when the stream is opened.
 
 A conversation that the request names keeps its id: the UUID is derived from the account and that name. Only then is the account asked for.
 
@@ -23,6 +24,7 @@ headers hold in their words. Left alone: how long an answer may take (`pipeline.
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, suppress
+from functools import partial
 
 import anyio
 import msgspec
@@ -33,17 +35,17 @@ from pipeline.events import Failed, UpstreamEvent
 from pipeline.identity import Identity
 from pipeline.models import MODELS, Model, resolve_composer_model
 from pipeline.parameters import Family, ignored_by
-from pipeline.prompt.window import Overflow
+from pipeline.prompt.window import MAX_UTF8_BYTES, Overflow
 from pipeline.request import Request
 from pipeline.upstream.base import Outgoing
 from pipeline.upstream.composer_account import ComposerAccounts
-from pipeline.upstream.composer_window import fitted_prompt
+from pipeline.upstream.composer_window import check_length, fitted_prompt
 from pipeline.upstream.composer_write import FIXED_HEADERS, connect_headers, derived_uuid, write_message
 from pipeline.upstream.http import USER_AGENT, Client, Response, content_coding, opened, pieces, read_bounded, take_end
-from pipeline.upstream.images import MAX_BYTES, Fetcher, fetch_images, read_images
+from pipeline.upstream.images import MAX_BYTES, Fetcher, fetch_images, images_left, most_fetched_bytes, read_images
 from pipeline.upstream.redaction import redacted
 from pipeline.upstream.single_flight import Held
-from pipeline.usage.estimate import tokens_of
+from pipeline.usage.estimate import Counted, Method, tokens_in
 from pipeline.wire.composer import ComposerDecoder
 from pipeline.wire.composer_errors import error_from_http
 from pipeline.wire.outcomes import REFUSED_CREDENTIALS
@@ -62,8 +64,8 @@ class ComposerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """What one upstream is configured with.
 
     `endpoint` is a path under `base_url` or an absolute URL; `headers` are sent to the endpoint, except those that make the protocol;
-    `context_window`, in tokens, is that of the models whose own is not known; `context_overflow` says what becomes of a request that is longer, None
-    that the upstream judges it; `max_image_bytes` is for one image.
+    `context_window`, in tokens, is that of every model, None that each has its own, where it is known; `context_overflow` says what becomes of a
+    request that is longer, None that the upstream judges it, and `usage_method` how its tokens are estimated; `max_image_bytes` is for one image.
     """
 
     base_url: str = ""
@@ -74,6 +76,7 @@ class ComposerConfig(msgspec.Struct, frozen=True, kw_only=True):
     credential: Credential = Credential()
     context_window: int | None = None
     context_overflow: Overflow | None = None
+    usage_method: Method = "calibrated"
     max_image_bytes: int = MAX_BYTES
 
     @property
@@ -118,8 +121,11 @@ class ComposerUpstream:
 
     async def prepared(self, request: Request) -> Request:
         """The request with the images of the web in it. Raises RequestError for one that cannot be had."""
-        if self._fetcher is None:
+        if self._fetcher is None or not most_fetched_bytes(request):
             return request
+        self._check_configured()
+        config = self._config
+        check_length(request, self._window(request.model), config.context_overflow, method=config.usage_method)
         return await fetch_images(request, self._fetcher, max_bytes=self._config.max_image_bytes)
 
     def write(self, request: Request) -> Outgoing:
@@ -129,15 +135,27 @@ class ComposerUpstream:
             UpstreamUnusable: the upstream is not configured; the message names what is missing.
             RequestError: the conversation does not fit the model's window, or an image is not one that is sent.
         """
+        self._check_configured()
+        config = self._config
+        fitted = fitted_prompt(request, self._window(request.model), config.context_overflow, method=config.usage_method)
+        # a fault is told of at its place in the whole conversation, and what is sent are the images that are left
+        images = images_left(read_images(request, max_bytes=config.max_image_bytes), request, fitted.request)
+        rewrite = partial(write_message, fitted.request, fitted.prompt, self._identity, images=images)
+        return Outgoing(
+            fitted.request,
+            rewrite(),
+            fitted.prompt,
+            ignored_by(Family.COMPOSER, request),
+            fitted.notices,
+            None if fitted.prompt_tokens is None else Counted(fitted.prompt_tokens, config.usage_method),
+            tuple(images),
+            rewrite,
+        )
+
+    def _check_configured(self) -> None:
         for setting, variable in REQUIRED.items():
             if not getattr(self._config, setting):
                 raise UpstreamUnusable(f"The upstream {self.name!r} is not configured: set upstreams.{self.name}.{setting} or {variable}.")
-        fitted = fitted_prompt(request, self._window(request.model), self._config.context_overflow)
-        images = read_images(request, max_bytes=self._config.max_image_bytes)
-        if fitted.notices:  # a fault is told of at its place in the whole conversation, and what is sent are the images that are left
-            images = read_images(fitted.request, max_bytes=self._config.max_image_bytes)
-        body = write_message(fitted.request, fitted.prompt, self._identity, images=images)
-        return Outgoing(fitted.request, body, fitted.prompt, ignored_by(Family.COMPOSER, request), fitted.notices)
 
     async def stream(self, outgoing: Outgoing, key: str | None = None) -> AsyncGenerator[list[UpstreamEvent], None]:
         """The answer; `key` is the caller's own, which is used where the upstream has none of its own."""
@@ -175,8 +193,8 @@ class ComposerUpstream:
         if conversation is None:
             return outgoing.body
         account = "" if key is None else await self._accounts.identity(key)
-        images = read_images(outgoing.request, max_bytes=self._config.max_image_bytes)
-        return write_message(outgoing.request, outgoing.prompt, self._identity, conversation_id=derived_uuid(account, conversation), images=images)
+        conversation_id = derived_uuid(account, conversation)
+        return write_message(outgoing.request, outgoing.prompt, self._identity, conversation_id=conversation_id, images=outgoing.images)
 
     async def _call(
         self, outgoing: Outgoing, body: bytes, token: Held[Secret] | None, secrets: Sequence[str]
@@ -226,16 +244,18 @@ class ComposerUpstream:
 
     def _over_half_window(self, outgoing: Outgoing) -> bool:
         window = self._window(outgoing.request.model)
-        return window is not None and tokens_of(len(outgoing.prompt)) * 2 > window
+        if window is None or len(outgoing.prompt) * MAX_UTF8_BYTES * 2 <= window:
+            return False
+        tokens = tokens_in(outgoing.prompt, self._config.usage_method) if outgoing.counted is None else outgoing.counted.tokens
+        return tokens * 2 > window
 
     def _window(self, model_id: str) -> int | None:
         model = self.find_model(model_id)
         return self._config.context_window if model is None else model.context_window
 
     def _with_window(self, model: Model) -> Model:
-        if model.context_window is not None or self._config.context_window is None:
-            return model
-        return msgspec.structs.replace(model, context_window=self._config.context_window)
+        window = self._config.context_window
+        return model if window is None else msgspec.structs.replace(model, context_window=window)
 
 
 async def _refusal(response: Response, secrets: Sequence[str]) -> PenstockError | None:

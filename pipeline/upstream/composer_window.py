@@ -2,18 +2,37 @@
 
 The one place where the prompt, the window and the estimate of tokens meet: `pipeline.prompt` knows how a request is written and shortened, and
 `pipeline.usage` how many tokens a text is likely to be. Where no window is known, nothing is weighed.
+
+A request may be many times as long as the window. Where it is to be refused, `check_length` says so without writing it: it counts the texts as they
+came, piece by piece, and no further than it has to.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 
+from pipeline.errors import ContextLengthExceeded
 from pipeline.prompt.composer import assemble_prompt, show_messages
 from pipeline.prompt.window import Fitted, Overflow, Window, fit_window
-from pipeline.request import Request
-from pipeline.usage.estimate import tokens_in
+from pipeline.request import Request, TextPart
+from pipeline.usage.estimate import CHARACTERS_PER_TOKEN, Method, new_count, tokens_in
+
+HOPELESS = 2
+"""Windows that a request's bare text fills when it is refused unwritten: what the prompt makes of a text never halves its tokens."""
+
+PIECE_CHARS = 65_536
 
 
-def fitted_prompt(request: Request, window_tokens: int | None, overflow: Overflow | None, *, count: Callable[[str], int] = tokens_in) -> Fitted:
-    """The request with its prompt; without an overflow, requests of any length pass and the upstream is the judge. `count` estimates tokens.
+def fitted_prompt(
+    request: Request,
+    window_tokens: int | None,
+    overflow: Overflow | None,
+    *,
+    method: Method = "calibrated",
+    count: Callable[[str], int] | None = None,
+) -> Fitted:
+    """The request with its prompt; without an overflow, requests of any length pass and the upstream is the judge.
+
+    `count` estimates tokens, by default as the method says.
 
     Raises:
         ContextLengthExceeded: it does not fit, and must not or cannot be trimmed.
@@ -26,4 +45,30 @@ def fitted_prompt(request: Request, window_tokens: int | None, overflow: Overflo
     """
     if window_tokens is None or overflow is None:
         return Fitted(request, assemble_prompt(request))
-    return fit_window(request, Window(window_tokens, overflow), write=assemble_prompt, show=show_messages, count=count)
+    check_length(request, window_tokens, overflow, method=method)
+    window = Window(window_tokens, overflow)
+    return fit_window(request, window, write=assemble_prompt, show=show_messages, count=count or partial(tokens_in, method=method))
+
+
+def check_length(request: Request, window_tokens: int | None, overflow: Overflow | None, *, method: Method = "calibrated") -> None:
+    """Refuse a request that is far too long, and leave any other to `fitted_prompt`; raises ContextLengthExceeded."""
+    if window_tokens is None or overflow is not Overflow.ERROR:
+        return
+    counted, most = new_count(method), HOPELESS * window_tokens
+    if sum(map(len, _pieces(request))) < most * CHARACTERS_PER_TOKEN:
+        return  # most texts are not worth being counted twice
+    for piece in _pieces(request):
+        counted.add(piece)
+        if not counted.within(most):
+            raise ContextLengthExceeded(
+                f"This model's maximum context length is {window_tokens} tokens. However, your messages resulted in more than {most} tokens. "
+                "Please reduce the length of the messages.",
+                param="messages",
+            )
+
+
+def _pieces(request: Request) -> Iterator[str]:
+    for message in request.messages:
+        texts = [part.text for part in message.parts if isinstance(part, TextPart)]
+        for text in (*texts, *(call.arguments for call in message.tool_calls)):
+            yield from (text[start : start + PIECE_CHARS] for start in range(0, len(text), PIECE_CHARS))

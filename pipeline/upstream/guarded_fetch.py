@@ -17,10 +17,13 @@ import re
 import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import anyio
+import anyio.to_thread
 import msgspec
+from anyio.lowlevel import RunVar
 
 from pipeline.clocks import CLOSE_SECONDS
 from pipeline.errors import RequestError, UpstreamError, UpstreamTimeout, UpstreamUnavailable, UpstreamUnusable
@@ -34,6 +37,7 @@ Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 
 CONNECT_SECONDS = 3.0
 MAX_TRIED_ADDRESSES = 3
+LOOKUPS_AT_ONCE = 16
 MAX_URL_CHARS = 8_192
 PORTS = frozenset(DEFAULT_PORTS.values())
 
@@ -45,6 +49,8 @@ _URL = re.compile(
 )
 # by its last label a host is an IPv4 address in one of its many spellings, of which resolvers read more than anybody expects
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII)
+
+_limiter: RunVar[anyio.CapacityLimiter] = RunVar("penstock.lookups")
 
 _HEADERS = {"Accept": "image/png, image/jpeg, image/gif, image/webp", "Connection": "close"}
 
@@ -64,8 +70,26 @@ class Target(msgspec.Struct, frozen=True):
 
 
 async def resolve(host: str, port: int) -> list[str]:
-    """The addresses that the system knows for a name, or the address that the host is."""
-    return [str(place[0]) for *_, place in await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+    """The addresses that the system knows for a name, or the address that the host is.
+
+    A name server that takes its time holds up other names of strangers at most: these lookups have threads of their own.
+    """
+    ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    try:
+        found = ask(flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV)
+    except socket.gaierror:
+        found = await anyio.to_thread.run_sync(ask, limiter=_lookups(), abandon_on_cancel=True)
+    return [str(place[0]) for *_, place in found]
+
+
+def _lookups() -> anyio.CapacityLimiter:
+    """The limiter of the event loop that runs."""
+    try:
+        return _limiter.get()
+    except LookupError:
+        limiter = anyio.CapacityLimiter(LOOKUPS_AT_ONCE)
+        _limiter.set(limiter)
+        return limiter
 
 
 def read_target(url: str, path: str, ports: Collection[int] = PORTS) -> Target:

@@ -1,8 +1,8 @@
 """The images of a request as files, for upstreams that are sent bytes and not addresses.
 
-Theory of operation: an image stands in a request as a URL. `fetch_images` gives the same request with every web address replaced by a `data:` URL of
-what was found there; it is the only part that waits. `read_images` then gives all images as files, in the order in which the prompt counts them. What
-a file is comes from its content, its size in pixels from its header; nothing is decoded. An upstream that takes addresses needs neither.
+Theory of operation: an image stands in a request as a URL. `fetch_images` gives the same request with the file beside every web address, as bytes and
+once only; it is the only part that waits. `read_images` then gives all images as files, in the order in which the prompt counts them. What a file is
+comes from its content, its size in pixels from its header; nothing is decoded. An upstream that takes addresses needs neither.
 
 Limits: `max_bytes` for each file, `MAX_PIXELS` as its header claims, `MAX_TOTAL_BYTES` for all images of a request, an image that is there twice
 counted twice, and `MAX_FETCH_COUNT` different web addresses, `FETCHES_AT_ONCE` of them at a time, all within `seconds`. What breaks one is a
@@ -17,7 +17,7 @@ import msgspec
 
 from pipeline.errors import RequestError
 from pipeline.request import ImagePart, Message, Part, Request
-from pipeline.wire.data_url import decode_data_url, encode_data_url, is_data_url
+from pipeline.wire.data_url import decode_data_url, is_data_url
 from pipeline.wire.image_header import FORMATS, ImageHeader, media_type_of, read_image_header
 
 MAX_BYTES = 1_048_576
@@ -45,8 +45,8 @@ class Fetcher(Protocol):
         ...
 
 
-def read_images(request: Request, *, max_bytes: int = MAX_BYTES) -> list[ImageFile]:
-    """All images, in the order of the conversation.
+def read_images(request: Request, *, max_bytes: int = MAX_BYTES, leave_web: bool = False) -> list[ImageFile]:
+    """All images, in the order of the conversation; `leave_web` leaves out those that are still a web address.
 
     Raises:
         RequestError: one is still a web address, is no base64, is not an image of a known format, or is too large.
@@ -56,17 +56,36 @@ def read_images(request: Request, *, max_bytes: int = MAX_BYTES) -> list[ImageFi
     total = 0
     for path, part in _images_of(request):
         url = part.url
-        if not is_data_url(url):
+        if part.data is None and not is_data_url(url):
+            if leave_web:
+                continue
             raise RequestError(
                 f"{path} is a web address, and this gateway does not fetch images (images.fetch): send the image as a data: URL.",
                 code="invalid_image_url",
                 param=path,
             )
         if url not in files:
-            files[url] = _read_file(decode_data_url(url, path, max_bytes), path)
+            files[url] = _read_file(decode_data_url(url, path, max_bytes) if part.data is None else part.data, path)
         total = _counted(total, files[url], path)
         images.append(files[url])
     return images
+
+
+def images_left(images: list[ImageFile], whole: Request, left: Request) -> list[ImageFile]:
+    """Of the images of a whole request those of what was left of it when it was shortened."""
+    by_url = {part.url: image for (_, part), image in zip(_images_of(whole), images, strict=True)}
+    return [by_url[part.url] for _, part in _images_of(left)]
+
+
+def most_fetched_bytes(request: Request, max_bytes: int = MAX_BYTES) -> int:
+    """What the files of a request's web addresses have together at the most."""
+    count = len({part.url for _, part in _images_of(request) if not is_data_url(part.url)})
+    return min(count * max_bytes, MAX_TOTAL_BYTES)
+
+
+def fetched_bytes(request: Request) -> int:
+    """What the files have that were fetched for a request."""
+    return sum({part.url: len(part.data) for _, part in _images_of(request) if part.data is not None}.values())
 
 
 async def fetch_images(request: Request, fetcher: Fetcher, *, max_bytes: int = MAX_BYTES, seconds: float = FETCH_SECONDS) -> Request:
@@ -88,9 +107,9 @@ async def fetch_images(request: Request, fetcher: Fetcher, *, max_bytes: int = M
     return msgspec.structs.replace(request, messages=tuple(_with_files(message, found) for message in request.messages))
 
 
-async def _fetch_all(wanted: dict[str, str], fetcher: Fetcher, max_bytes: int, seconds: float) -> dict[str, str]:
-    """Web address -> data URL; `wanted` has the path for each address."""
-    found: dict[str, str] = {}
+async def _fetch_all(wanted: dict[str, str], fetcher: Fetcher, max_bytes: int, seconds: float) -> dict[str, bytes]:
+    """Web address -> file; `wanted` has the path for each address."""
+    found: dict[str, bytes] = {}
     faults: list[RequestError] = []
     waiting = iter(wanted.items())
     total = 0
@@ -101,7 +120,7 @@ async def _fetch_all(wanted: dict[str, str], fetcher: Fetcher, max_bytes: int, s
             for url, path in waiting:
                 file = _read_file(await fetcher.fetch(url, path, max_bytes), path)
                 total = _counted(total, file, path)
-                found[url] = encode_data_url(file.header.media_type, file.data)
+                found[url] = file.data
         except RequestError as fault:
             faults.append(fault)
             tasks.cancel_scope.cancel()
@@ -130,9 +149,9 @@ def _images_of(request: Request) -> Iterator[tuple[str, ImagePart]]:
                 yield f"messages[{number}].content[{index}].image_url", part
 
 
-def _with_files(message: Message, found: dict[str, str]) -> Message:
+def _with_files(message: Message, found: dict[str, bytes]) -> Message:
     def with_file(part: Part) -> Part:
-        return ImagePart(found[part.url], part.detail) if isinstance(part, ImagePart) and part.url in found else part
+        return ImagePart(part.url, part.detail, found[part.url]) if isinstance(part, ImagePart) and part.url in found else part
 
     return msgspec.structs.replace(message, parts=tuple(map(with_file, message.parts)))
 

@@ -6,7 +6,7 @@ half a minute, so that an upstream that is slow or gone is not asked, nor waited
 its own: one in five minutes is not worth keeping.
 
 Vendors add fields to OpenAI's `id`, `created` and `owned_by`, each under its own names; `CONTEXT_FIELDS` and the tables beside it say which are read.
-What is not said stays unknown. An entry without a usable id is left out.
+What is not said stays unknown; a window that the operator set is that of every model. An entry without a usable id is left out.
 
 Invariants: nothing raises. The key goes to the configured host only and redirects are not followed. The answer is bounded in bytes, models and the
 length of each word, and no word holds what cannot be printed. Left alone: which of the models are for chat, since the upstream's list does not say.
@@ -46,6 +46,7 @@ MAX_BODY_BYTES = 4 * 1024 * 1024
 MAX_MODELS = 2000
 MAX_ID_CHARS = 256
 MAX_TOKENS = 100_000_000
+MAX_CREATED = 253_402_300_799  # the end of the year 9999
 
 # Where a list says how many tokens a model reads: Groq and Penstock; OpenRouter and Together; vLLM; Mistral and LM Studio.
 CONTEXT_FIELDS = ("context_window", "context_length", "max_model_len", "max_context_length")
@@ -75,7 +76,7 @@ def models_url(base_url: str) -> str:
 
 
 class ModelList:
-    """The lists of one upstream. `owner` is told of models whose owner the list does not name, `context_window` of those whose own is not known."""
+    """The lists of one upstream. `owner` is told of models whose owner the list does not name, and `context_window`, if it is set, of every model."""
 
     def __init__(
         self,
@@ -96,16 +97,16 @@ class ModelList:
         self._clock = clock
         self._kept: SingleFlightCache[Listing] = SingleFlightCache(clock, LIST_COUNT)
 
-    async def ask(self, key: str | None = None, *, within_seconds: float = ASK_SECONDS) -> Listing:
-        """The list, kept or fresh, within the time; `key` is the caller's own, which is used where the upstream takes it."""
+    async def ask(self, key: str | None = None) -> Listing:
+        """The list, kept or fresh; `key` is the caller's own, which is used where the upstream takes it."""
         try:
             secret = self._credential.key(key)
             if secret is not None and not (secret.isascii() and secret.isprintable()):
                 raise AuthenticationError("The key holds characters that no header may have.")
-            with anyio.fail_after(within_seconds):
+            with anyio.fail_after(ASK_SECONDS):
                 held = await self._kept.get(fingerprint(secret or ""), lambda: self._told(secret))
         except TimeoutError:
-            return Listing(error=UpstreamTimeout(f"The upstream did not list its models within {within_seconds:g} seconds."))
+            return Listing(error=UpstreamTimeout(f"The upstream did not list its models within {ASK_SECONDS:g} seconds."))
         except PenstockError as error:
             return Listing(error=error)
         return msgspec.structs.replace(held.value, is_kept=True) if held.is_kept else held.value
@@ -146,10 +147,12 @@ class ModelList:
 
 
 def read_model(entry: dict[str, Json], owner: str, context_window: int | None = None) -> Model | None:
-    """One entry of a list as a Model, None where it has no usable id; `owner` and `context_window` stand in for what it does not say.
+    """One entry of a list as a Model, None where it has no usable id.
+
+    `owner` stands in for what the entry does not say; `context_window`, the operator's word, counts before what it says.
 
     >>> read_model({"id": "llama-4", "owned_by": "vllm", "max_model_len": 32768, "pricing": {"prompt": "0.0000005", "completion": "-1"}}, "local")
-    Model(id='llama-4', name='llama-4', owner='vllm', context_window=32768, max_tokens=None, price=None)
+    Model(id='llama-4', name='llama-4', owner='vllm', context_window=32768, max_tokens=None, price=None, created=None)
     """
     model_id = _word(entry.get("id"))
     if model_id is None:
@@ -159,9 +162,10 @@ def read_model(entry: dict[str, Json], owner: str, context_window: int | None = 
         id=model_id,
         name=next((name for field in NAME_FIELDS if (name := _word(entry.get(field)))), model_id),
         owner=_word(entry.get("owned_by")) or owner,
-        context_window=_first_count(entry, CONTEXT_FIELDS) or context_window,
+        context_window=context_window or _first_count(entry, CONTEXT_FIELDS),
         max_tokens=_first_count(entry, OUTPUT_FIELDS) or _first_count(limits, OUTPUT_FIELDS),
         price=_price(as_object(entry.get("pricing"))),
+        created=_first_count(entry, ("created",), MAX_CREATED),
     )
 
 
@@ -170,10 +174,10 @@ def _word(value: Json) -> str | None:
     return value if isinstance(value, str) and 0 < len(value) <= MAX_ID_CHARS and value.isprintable() and value == value.strip() else None
 
 
-def _first_count(entry: dict[str, Json], fields: Sequence[str]) -> int | None:
-    # a bool is an int, and is no count of tokens
+def _first_count(entry: dict[str, Json], fields: Sequence[str], most: int = MAX_TOKENS) -> int | None:
+    # a bool is an int, and is no count
     counts = (value for field in fields if isinstance(value := entry.get(field), int) and not isinstance(value, bool))
-    return next((value for value in counts if 0 < value <= MAX_TOKENS), None)
+    return next((value for value in counts if 0 < value <= most), None)
 
 
 def _price(pricing: dict[str, Json]) -> Price | None:

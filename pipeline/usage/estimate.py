@@ -12,6 +12,8 @@ reached. It keeps less than one block beside the last piece, and the classes of 
 
 from typing import Literal, Self, TypeAlias
 
+import msgspec
+
 from pipeline.usage.patterns import LINE_START, MOST_BEYOND_ASCII, MOST_IN_ASCII, REACH, classes_of, weigh, weigh_beyond_ascii
 
 Method: TypeAlias = Literal["calibrated", "chars4"]
@@ -108,6 +110,13 @@ class PatternCount:
         if not text.isascii():
             self._thousandths += weigh_beyond_ascii(text, classes)
         self._before = (self._before + classes)[-REACH:]
+
+
+class Counted(msgspec.Struct, frozen=True):
+    """The tokens of a text, by one method."""
+
+    tokens: int
+    method: Method = "calibrated"
 
 
 def new_count(method: Method = "calibrated") -> PatternCount | CharacterCount:

@@ -7,7 +7,7 @@ prompt is kept and looked at when a report is asked for, which an upstream that 
 from collections.abc import Sequence
 
 from pipeline.events import Event, RefusalDelta, TextDelta, ThinkingDelta, ToolCallDelta, ToolCallStart, UsageReport
-from pipeline.usage.estimate import CharacterCount, Method, PatternCount, new_count, tokens_in
+from pipeline.usage.estimate import CharacterCount, Counted, Method, PatternCount, new_count, tokens_in
 
 
 class UsageMeter:
@@ -19,9 +19,10 @@ class UsageMeter:
     UsageReport(prompt_tokens=7, completion_tokens=7, reasoning_tokens=0, cached_tokens=0, estimated=True)
     """
 
-    def __init__(self, prompt: str = "", method: Method = "calibrated") -> None:
+    def __init__(self, prompt: str = "", method: Method = "calibrated", *, counted: Counted | None = None) -> None:
+        """`counted` is what somebody has counted of the same prompt already; by another method it is of no use."""
         self._prompt = prompt
-        self._prompt_tokens: int | None = None
+        self._prompt_tokens = counted.tokens if counted is not None and counted.method == method else None
         self._method: Method = method
         self._answer = new_count(method)
         self._thinking = new_count(method)

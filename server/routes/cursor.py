@@ -13,7 +13,7 @@ def blueprint(gateway: Gateway) -> Blueprint:
 
     async def chat_completions() -> Response:
         caller = gateway.admit()
-        return await gateway.answering.answer(parse_cursor(await gateway.body()), caller, record())
+        return await gateway.answering.answer(await gateway.parsed(parse_cursor), caller, record())
 
     for path, name in (("/chat/completions", "chat"), ("/v1/chat/completions", "chat_v1")):
         routes.add_url_rule(path, name, chat_completions, methods=["POST"])

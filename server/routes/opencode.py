@@ -6,6 +6,7 @@ request without a session is a conversation of its own.
 """
 
 import hashlib
+from functools import partial
 
 import msgspec
 from quart import Blueprint, Response, request
@@ -26,7 +27,7 @@ def blueprint(gateway: Gateway) -> Blueprint:
     @routes.post("/chat/completions")
     async def chat_completions() -> Response:
         caller = gateway.admit()
-        parsed = parse_chat(await gateway.body(), agent=True)
+        parsed = await gateway.parsed(partial(parse_chat, agent=True))
         return await gateway.answering.answer(with_conversation(parsed, request.headers), caller, record())
 
     add_models(routes, gateway, name="opencode_models")

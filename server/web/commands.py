@@ -1,7 +1,7 @@
 """The curl commands of the page: what to send, and to where, as text for a shell.
 
 An address, a model and a key's placeholder come in; commands come out that can be pasted as they are into sh, bash, zsh and fish. With an empty
-placeholder no key is sent. Each answers on the embedded demo; a test runs them all.
+placeholder no key is sent. Each answers on the embedded demo; a test runs them all. How a body is quoted for all four is `quoted_json`'s matter.
 """
 
 import shlex
@@ -10,6 +10,7 @@ import msgspec
 
 from pipeline.request import Json
 from pipeline.wire.json_values import as_list, as_object
+from server.first_request import quoted_json
 
 LINE_CHARS = 56
 INDENT_CHARS = 2
@@ -59,7 +60,7 @@ class Curl:
 
     def _post(self, path: str, body: str, options: str) -> str:
         url = shlex.quote(self._base_url + path)
-        return f"curl {options}{url}{self._key} \\\n  -H 'Content-Type: application/json' \\\n  -d {shlex.quote(body)}"
+        return f"curl {options}{url}{self._key} \\\n  -H 'Content-Type: application/json' \\\n  -d {quoted_json(body)}"
 
 
 def laid_out(value: Json, depth: int = 0) -> str:

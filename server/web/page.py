@@ -2,6 +2,8 @@
 
 Theory of operation: `facts` gives the template one mapping of plain values and frozen structs; the template does the layout and escapes every text.
 Nothing here is a secret: of an upstream it says the kind, and of a key whose it is and whether it is there, never the key, its variable or its file.
+Where a key is asked for and others than this machine's user can come, the page is for strangers too: then it says nothing of upstreams and models,
+which `GET /v1/models` tells to those with a key.
 
 The endpoints are a table; a test holds it against the routes of the app. Parameters and errors are read from the tables and classes that the program
 works by.
@@ -17,10 +19,12 @@ import pipeline
 from pipeline.errors import PenstockError
 from pipeline.models import Model
 from pipeline.parameters import ANY_OTHER, PARAMETERS, Effect, Family, Parameter
-from pipeline.upstream.captured import PREFIX
+from server.config_access import is_for_this_machine
 from server.first_request import PLACEHOLDER, served_models
+from server.live_models import Asked
+from server.resolver import asked_upstream, is_recording
 from server.settings import Settings
-from server.upstream_settings import Captured, Composer, OpenAIChat, Upstream
+from server.upstream_settings import Captured, OpenAIChat, Upstream
 from server.web.commands import Curl, examples
 from server.web.setups import Place, setups
 
@@ -68,7 +72,7 @@ ENDPOINTS = (
     Endpoint("GET", "/cursor/v1/models", "the models again"),
     Endpoint("GET", "/cursor/v1/models/{id}", "one model"),
     Endpoint("GET", "/health", "whether the process lives", needs_key=False),
-    Endpoint("GET", "/ready", "whether it wants traffic: 503 while it shuts down", needs_key=False),
+    Endpoint("GET", "/ready", "whether it wants traffic: 503 while it shuts down, and while no upstream is configured", needs_key=False),
     Endpoint("GET", "/", "this page", needs_key=False),
 )
 
@@ -94,20 +98,24 @@ class Card(msgspec.Struct, frozen=True):
         return words
 
 
-def facts(settings: Settings, base_url: str, models: Sequence[Model]) -> Mapping[str, Any]:
-    """What the template shows; `base_url` is without `/v1`, `models` are those that are served."""
+def facts(settings: Settings, base_url: str, models: Sequence[Model], asked: Asked = Asked.NOT_ASKED) -> Mapping[str, Any]:
+    """What the template shows; `base_url` is without `/v1`, `models` are those that are served, `asked` is whether an upstream told some of them."""
     key, key_text = KEYS[settings.auth.mode]
-    families = families_of(settings)
+    for_strangers = settings.auth.mode != "open" and not is_for_this_machine(settings.server)
+    families = list(Family) if for_strangers else families_of(settings)
+    upstreams: Mapping[str, Upstream] = {} if for_strangers else settings.upstreams
     curl = Curl(base_url, "" if settings.auth.mode == "open" else key)
-    shown = [model for model in models if not model.id.startswith(PREFIX)]
-    first = next(served_models(settings), None) or next((model.id for model in shown), None)
-    model = next((model for model in models if model.id == first), Model(first or PLACEHOLDER, first or "Your model", ""))
+    told: Sequence[Model] = () if for_strangers else models
+    recordings = [model.id for model in told if is_recording(settings, model.id)]
+    shown = [model for model in told if model.id not in recordings]
+    first = None if for_strangers else next(served_models(settings), None) or next((model.id for model in shown), None)
+    model = next((model for model in told if model.id == first), Model(first or PLACEHOLDER, first or "Your model", ""))
     return {
         "version": pipeline.__version__,
         "base_url": base_url,
         "key_text": key_text,
-        "upstreams": [(name, _kind(upstream), key_state(upstream, settings.auth.mode)) for name, upstream in settings.upstreams.items()],
-        "is_demo": all(upstream.is_demo for upstream in settings.upstreams.values()),
+        "upstreams": [(name, _kind(upstream), key_state(upstream, settings.auth.mode)) for name, upstream in upstreams.items()],
+        "is_demo": bool(upstreams) and all(upstream.is_demo for upstream in upstreams.values()),
         "asks_for_key": settings.auth.mode != "open",
         "model_id": model.id,
         "hello": curl.hello(model.id),
@@ -116,7 +124,8 @@ def facts(settings: Settings, base_url: str, models: Sequence[Model]) -> Mapping
         "groups": _groups([Card(model, curl.chat(model.id, stream=False)) for model in shown[:MAX_CARDS]]),
         "model_count": len(shown),
         "hidden_count": max(0, len(shown) - MAX_CARDS),
-        "recordings": [model.id for model in models if model.id.startswith(PREFIX)],
+        "recordings": recordings,
+        "models_note": pieces(_models_note(settings, asked, for_strangers=for_strangers, has_some=bool(told))),
         "endpoints": ENDPOINTS,
         "families": families,
         "parameters": [_parameter(row, families) for row in PARAMETERS],
@@ -124,13 +133,31 @@ def facts(settings: Settings, base_url: str, models: Sequence[Model]) -> Mapping
     }
 
 
+def _models_note(settings: Settings, asked: Asked, *, for_strangers: bool, has_some: bool) -> str:
+    """What there is to say of the models that are not shown, or nothing."""
+    mode = settings.auth.mode
+    if for_strangers:
+        return "`GET /v1/models` with your key lists them."
+    upstream = asked_upstream(settings)
+    if upstream is None:
+        return "" if has_some else "No route leads to a model that its upstream knows."
+    if asked is Asked.TOLD:
+        return "" if has_some else "The upstream was asked, and says that it serves none."
+    any_id = f"The upstream serves {'every other id' if has_some else 'any id'} that it knows"
+    if mode != "open":
+        with_key = "with your key" if settings.upstreams[upstream].takes_callers_key else "with the key that the gateway has for it, or with none"
+        return f"{any_id}, and is not asked for this page. `GET /v1/models` asks it, {with_key}."
+    if asked is Asked.FAILED:
+        return f"{any_id}. It was asked which, and did not say; the log has the reason."
+    return f"{any_id}, and has not said which. Load the page again in some seconds."
+
+
 def key_state(upstream: Upstream, mode: str) -> str:
     """Whose key an upstream gets, and whether it is there."""
     if isinstance(upstream, Captured):
         return "needs no key"
-    missing = [name for name in ("base_url", "endpoint") if isinstance(upstream, Composer) and not getattr(upstream, name)]
-    if missing:
-        return f"not configured yet: {' and '.join(missing)} not set"
+    if upstream.missing:
+        return f"not configured yet: {' and '.join(upstream.missing)} not set"
     if upstream.takes_callers_key:
         return "the caller's own key" if mode == "forward" else f"the caller's own key, which mode {mode} does not pass on"
     if not upstream.has_own_key:

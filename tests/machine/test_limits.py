@@ -25,6 +25,7 @@ from tests.support.splits import cut, splits
 from tests.support.transcripts import merge
 
 STOPPED, LONG = Finish(FinishReason.STOP, "stop text"), Finish(FinishReason.LENGTH, "token limit")
+CALLED = Finish(FinishReason.TOOL_CALLS, "stop text")
 
 
 class Letters:
@@ -87,9 +88,23 @@ def test_nothing_comes_behind_the_end_and_what_was_held_does_not_pass_a_call():
     machine = LimitsMachine(("END",))
     call: list[Event] = [ToolCallStart(0, "c", "Read"), ToolCallDelta(0, '{"a":"END"}'), ToolCallEnd(0)]
     assert machine.feed([TextDelta("E"), *call]) == [TextDelta("E"), *call]
-    assert machine.feed([TextDelta("ND"), TextDelta("xEND"), TextDelta("y"), Finish()]) == [TextDelta("ND"), TextDelta("x"), STOPPED]
+    assert machine.feed([TextDelta("ND"), TextDelta("xEND"), TextDelta("y"), Finish()]) == [TextDelta("ND"), TextDelta("x"), CALLED]
     assert machine.feed([TextDelta("more"), Finish()]) == []
     assert machine.feed([]) == []
+
+
+def test_a_stop_text_behind_a_call_ends_an_answer_of_calls():
+    machine = LimitsMachine(("END",))
+    call: list[Event] = [ToolCallStart(0, "c", "Read"), ToolCallEnd(0)]
+    assert not machine.made_end
+    assert machine.feed([*call, TextDelta("Done. END")]) == [*call, TextDelta("Done. "), CALLED]
+    assert machine.made_end
+
+
+def test_an_end_that_was_there_is_not_the_machine_s():
+    machine = LimitsMachine(("END",))
+    assert machine.feed([TextDelta("EN"), Finish()]) == [TextDelta("EN"), Finish()]
+    assert not machine.made_end
 
 
 def test_what_is_held_comes_before_a_failure():

@@ -98,7 +98,7 @@ def test_no_messages(messages):
 def test_a_responses_body_is_told_where_to_go(extra):
     with pytest.raises(RequestError) as caught:
         parse_chat(json.dumps({"model": "gpt-4o", "input": "Hello", **extra}).encode())
-    assert "/v1/responses" in caught.value.message
+    assert caught.value.message.endswith("send it to /cursor/chat/completions for an answer in chat form.")
     assert "/cursor" in caught.value.message
     assert caught.value.param == "messages"
 
@@ -194,7 +194,14 @@ SCHEMA = {"type": "object"}
         ({"response_format": {"type": "text"}}, AnswerFormat()),
         ({"response_format": {"type": "json_object"}}, AnswerFormat("json_object")),
         ({"response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": SCHEMA}}}, AnswerFormat("json_schema", SCHEMA, "n")),
-        ({"text": {"format": {"type": "json_schema", "name": "n", "schema": SCHEMA}}}, AnswerFormat("json_schema", SCHEMA, "n")),
+        (
+            {"text": {"format": {"type": "json_schema", "name": "n", "schema": SCHEMA}}},
+            AnswerFormat("json_schema", SCHEMA, "n", path="text.format.schema"),
+        ),
+        (
+            {"response_format": {"type": "json_schema", "name": "n", "schema": SCHEMA}},
+            AnswerFormat("json_schema", SCHEMA, "n", path="response_format.schema"),
+        ),
         ({"text": {"verbosity": "low"}}, AnswerFormat()),
     ],
 )

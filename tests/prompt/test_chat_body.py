@@ -1,6 +1,7 @@
 """write_chat_body: a client's Chat request reaches the upstream as it was, and never chooses where it goes."""
 
 import json
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -168,6 +169,14 @@ def test_images_are_refused_where_the_target_takes_none():
     assert caught.value.param == "messages[1].content[1]"
 
 
+@pytest.mark.parametrize("name", ["baseURL", "baseUrl", "apiKey", "apiBase", "api-base", " API_BASE ", "extraHeaders", "awsRegion", "AzureEndpoint"])
+def test_another_spelling_of_a_denied_field_is_denied_too(name):
+    fields = {name: "https://evil.example", "topK": 5}
+    assert "evil" not in json.dumps(written(ALL, **fields))
+    assert written(ALL, **fields)["topK"] == 5
+    assert [code for code, _ in codes(ALL, **fields)] == ["field_not_forwarded"]
+
+
 def test_names_in_notices_are_bounded():
     fields = {f"api_base{'x' * 500}\n{number}": 1 for number in range(50)}
     notices = left_out(Request("m", (), extra=fields), ChatProfile(pass_fields=()))
@@ -176,9 +185,9 @@ def test_names_in_notices_are_bounded():
     assert notices[-1].detail == "and 34 more"
 
 
-def test_the_prompt_for_the_estimate_holds_what_the_model_reads_and_no_images():
+def test_the_prompt_for_the_estimate_holds_what_the_model_reads_and_a_line_for_an_image():
     text = prompt_text(parse(messages=[{"role": "user", "content": [{"type": "text", "text": "look"}, IMAGE]}], tools=[TOOL]))
-    assert text == 'look\nget_weather\nWeather of a city\n{"type":"object","properties":{"city":{"type":"string"}}}'
+    assert text == 'look\n[image]\nget_weather\nWeather of a city\n{"type":"object","properties":{"city":{"type":"string"}}}'
 
 
 TEXTS = TEXT.filter(bool)
@@ -209,6 +218,7 @@ def test_nothing_is_lost(body):
     request = parse_chat(json.dumps(body).encode())
     written = json.loads(write_chat_body(request, ALL))
     if any(notice.code == "tool_results_moved" for notice in request.notices):
-        body = {**body, "messages": sorted(body["messages"], key=json.dumps)}
-        written["messages"].sort(key=json.dumps)
+        by_all = partial(json.dumps, sort_keys=True)
+        body = {**body, "messages": sorted(body["messages"], key=by_all)}
+        written["messages"].sort(key=by_all)
     assert written == {**body, **STREAMED}

@@ -63,3 +63,16 @@ async def test_an_unexpected_error_is_logged_on_one_line(caplog):
     assert answer.status_code == 500
     [line] = [line for line in caplog.messages if line.startswith("unexpected error")]
     assert "GET /v1/models/a?[31m?FORGED?LINE (id=" in line
+
+
+@pytest.mark.parametrize("length", range(930, 1100))
+def test_a_header_is_never_longer_than_it_may_be(length):
+    """Words of 62 characters up to near the end, and then one after which any place may be the last that fits."""
+    words = [f"a{number:02}" + "x" * 59 for number in range(length // 64)]
+    words += ["z" * (length % 64 or 1), *(f"tail{number}" for number in range(30))]
+    response = Response(b"")
+    name_in_header(response, "penstock-ignored", words)
+    value = response.headers["penstock-ignored"]
+    assert len(value) <= MAX_HEADER_CHARS
+    assert value.endswith(", ...") == (len(", ".join(words)) > MAX_HEADER_CHARS)
+    assert set(value.removesuffix(", ...").split(", ")) <= set(words)

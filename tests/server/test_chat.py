@@ -7,7 +7,8 @@ import pytest
 
 from pipeline.errors import RateLimited, StreamCut
 from pipeline.events import Failed, Finish, TextDelta, ThinkingDelta, UpstreamEvent
-from server.settings import Auth, Settings, Timeouts
+from server.settings import Auth, Route, Settings, Target, Timeouts
+from server.upstream_settings import Captured, Composer
 from tests.support.gateway_server import running_server
 from tests.support.scripted import ScriptedUpstream, Step
 
@@ -123,6 +124,15 @@ async def test_what_the_framework_refuses_has_the_same_shape():
     assert slash.status_code == 200
 
 
+async def test_a_base_url_without_its_version_is_named():
+    async with running_server(upstreams=scripted(HELLO)) as server, server.client() as client:
+        near = await client.post("/chat/completions", json=ASK)
+        far = await client.post("/nowhere", json=ASK)
+    assert near.status_code == far.status_code == 404
+    assert "/v1/chat/completions" in near.json()["error"]["message"]
+    assert "Did you mean" not in far.json()["error"]["message"]
+
+
 async def test_a_request_id_is_kept_if_it_is_harmless():
     async with running_server(upstreams=scripted(HELLO)) as server, server.client() as client:
         kept = await client.get("/health", headers={"x-request-id": "abc-1"})
@@ -207,6 +217,26 @@ async def test_models_and_health():
     assert missing.status_code == 404
     assert "composer-2.5" in page.text
     assert ready.json()["status"] == "ready"
+
+
+@pytest.mark.parametrize(
+    ("composer", "more", "reason"),
+    [
+        (Composer(), {}, "no upstream can be used: base_url and endpoint not set"),
+        (Composer(base_url="https://b.example"), {}, "no upstream can be used: endpoint not set"),
+        (Composer(base_url="https://b.example", endpoint="/chat"), {}, None),
+        (Composer(), {"other": Route(targets=(Target(upstream="demo", model="composer-2.5"),))}, None),
+    ],
+)
+async def test_it_is_ready_when_an_upstream_can_be_used(composer, more, reason):
+    """A demo that no route leads to answers nobody."""
+    routes = {"*": Route(targets=(Target(upstream="secret-name", model="*"),)), **more}
+    settings = Settings(auth=Auth(mode="forward"), upstreams={"secret-name": composer, "demo": Captured()}, routes=routes)
+    async with running_server(settings) as server, server.client() as client:
+        ready, health = await client.get("/ready"), await client.get("/health")
+    assert health.status_code == 200
+    assert (ready.status_code, ready.json().get("reason")) == ((200, None) if reason is None else (503, reason))
+    assert "secret-name" not in ready.text
 
 
 async def test_the_access_log_has_one_line_a_request_and_no_content(caplog):

@@ -3,7 +3,7 @@
 import os
 import stat
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import msgspec
 import pytest
@@ -58,10 +58,10 @@ class TestSources:
             "\ufeffexport PENSTOCK_SERVER__PORT='1'\n# a comment\nPENSTOCK_SERVER__PUBLIC_URL=https://a.example/${HOME}\nOTHER=x\n"
         )
         before = dict(os.environ)
-        loaded = load(tmp_path, PENSTOCK_SERVER__PORT="2")
+        loaded = load(tmp_path, PENSTOCK_SERVER__PORT="2", PENSTOCK_AUTH__MODE="forward")
         assert loaded.settings.server == Server(port=2, public_url="https://a.example/${HOME}")
         assert loaded.origins["server.public_url"] == "PENSTOCK_SERVER__PUBLIC_URL in .env"
-        assert load(tmp_path).settings.server.port == 1
+        assert load(tmp_path, PENSTOCK_AUTH__MODE="forward").settings.server.port == 1
         assert dict(os.environ) == before
 
     def test_the_file_is_the_first_that_is_named_or_there(self, tmp_path):
@@ -88,7 +88,7 @@ class TestSources:
         ("variable", "text", "value"),
         [
             ("PENSTOCK_SERVER__ACCESS_LOG", "False", False),
-            ("PENSTOCK_SERVER__ALLOWED_HOSTS", " a.example, b.example,", ("a.example", "b.example")),
+            ("PENSTOCK_SERVER__ALLOWED_HOSTS", " localhost, 127.0.0.2,", ("localhost", "127.0.0.2")),
             ("PENSTOCK_SERVER__ALLOWED_HOSTS", "", ()),
             ("PENSTOCK_TIMEOUTS__IDLE_SECONDS", "1.5", 1.5),
             ("PENSTOCK_REASONING__OUTPUT", "always", "always"),
@@ -305,13 +305,25 @@ class TestRules:
         assert host in said
         assert load(tmp_path, PENSTOCK_SERVER__HOST=host, PENSTOCK_AUTH__MODE="forward").settings.server.host == host
 
+    @pytest.mark.parametrize(
+        "name", [{"PENSTOCK_SERVER__PUBLIC_URL": "https://gw.example"}, {"PENSTOCK_SERVER__ALLOWED_HOSTS": "localhost,gw.example"}]
+    )
+    def test_open_has_no_other_name(self, tmp_path, name):
+        [said] = problems(tmp_path, **name)
+        assert said.startswith('auth.mode: "open" asks nobody for a key, so it answers under loopback names alone')
+        assert load(tmp_path, PENSTOCK_AUTH__MODE="forward", **name).settings.auth.mode == "forward"
+
+    def test_open_may_name_this_machine(self, tmp_path):
+        local: dict[str, Any] = {"PENSTOCK_SERVER__PUBLIC_URL": "http://localhost:9000", "PENSTOCK_SERVER__ALLOWED_HOSTS": "localhost,::1"}
+        assert load(tmp_path, **local).settings.auth.mode == "open"
+
     @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
     def test_open_on_loopback(self, tmp_path, host):
         assert load(tmp_path, PENSTOCK_SERVER__HOST=host).settings.server.host == host
 
     @pytest.mark.parametrize("url", ["https://a.example", "http://a.example:8080/gateway/", "https://[2001:db8::1]:1"])
     def test_public_url(self, tmp_path, url):
-        assert load(tmp_path, PENSTOCK_SERVER__PUBLIC_URL=url).settings.server.public_url == url
+        assert load(tmp_path, PENSTOCK_SERVER__PUBLIC_URL=url, PENSTOCK_AUTH__MODE="forward").settings.server.public_url == url
 
     @pytest.mark.parametrize(
         "url",
@@ -392,6 +404,7 @@ def test_what_show_prints_reads_back_as_the_same_settings(tmp_path_factory, port
     first, *others = models
     settings = Settings(
         server=Server(port=port, allowed_hosts=tuple(hosts)),
+        auth=Auth(mode="forward"),
         timeouts=Timeouts(idle_seconds=idle),
         upstreams={upstream: Captured()},
         routes={first: Route(targets=(Target(upstream=upstream, model=first),))},

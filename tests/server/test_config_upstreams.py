@@ -103,10 +103,10 @@ class TestOpenAI:
         upstream = load(tmp_path, OPENAI_BASE_URL="http://127.0.0.1:8000/v1").settings.upstreams["openai"]
         assert upstream.credential().key("callers") is None
 
-    def test_an_empty_key_is_refused(self, tmp_path):
-        assert problems(tmp_path, **(OPENAI | {"OPENAI_API_KEY": ""})) == [
-            "upstreams.openai.api_key_env: OPENAI_API_KEY is empty; leave the setting out if the upstream needs no key (from OPENAI_API_KEY)"
-        ]
+    def test_an_empty_key_counts_as_not_set(self, tmp_path):
+        loaded = load(tmp_path, **(OPENAI | {"OPENAI_API_KEY": ""}))
+        assert loaded.settings == load(tmp_path, OPENAI_BASE_URL=OPENAI["OPENAI_BASE_URL"]).settings
+        assert "upstreams.openai.api_key_env" not in loaded.origins
 
     @pytest.mark.parametrize("key", ["psk_4f9a0c77d1", "cmp_4f9a0c77d1"])
     def test_a_gateway_s_token_is_refused_and_not_shown(self, tmp_path, key):

@@ -60,3 +60,12 @@ async def test_the_embedded_default_refuses_it():
         response = await client.post("/v1/chat/completions", json=body)
     assert (response.status_code, response.json()["error"]["code"]) == (400, "context_length_exceeded")
     assert "maximum context length is 200000 tokens" in response.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(("setting", "windows"), [("", [200_000, 200_000, None, None]), ("context_window = 50000", [50_000] * 4)])
+async def test_a_window_that_is_set_is_every_model_s_and_none_is_made_up(tmp_path, setting, windows):
+    file = f'[upstreams.composer]\nkind = "composer"\nbase_url = "https://b.example"\nendpoint = "/c"\n{setting}\n'
+    models = ("composer-2.5", "composer-2.5-fast", "claude-4-sonnet-1m", "gpt-5-mini")
+    async with gateway_from(tmp_path, file, mode="forward") as server, server.client(authorization="Bearer user0123456789abcdef-key") as client:
+        cards = [(await client.get(f"/v1/models/{model}")).json() for model in models]
+    assert [card.get("context_window") for card in cards] == windows

@@ -1,9 +1,10 @@
-"""Mode `keys`: who is let in, what they may use, and that no upstream gets a key of this gateway."""
+"""Mode `keys`: who is let in, what they may use, and that no upstream gets a key of this gateway. Mode `open`: no page of the web is answered."""
 
 import hashlib
 import hmac
 import logging
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -170,3 +171,55 @@ def test_no_header_raises_anything_else(text):
 
 def test_a_caller_does_not_show_its_key():
     assert "canary" not in repr(Caller(upstream_key="canary")) + str([Caller(upstream_key="canary")])
+
+
+# what a browser, or another program, says of the page that a request comes from -> whether it is answered where no key is asked for
+PAGES = {
+    "no browser": ({}, True),
+    "a page of the web": ({"origin": "https://evil.example", "sec-fetch-site": "cross-site"}, False),
+    "a page of the web, by an old browser": ({"origin": "http://evil.example:8787"}, False),
+    "a page of the web that hides where it is from": ({"origin": "null", "sec-fetch-site": "cross-site"}, False),
+    "a picture on a page of the web": ({"sec-fetch-site": "cross-site"}, False),
+    "a name that only looks local": ({"origin": "http://localhost.evil.example"}, False),
+    "an address that only looks local": ({"origin": "http://127.0.0.1.evil.example"}, False),
+    "a user name that looks local": ({"origin": "http://localhost:80@evil.example"}, False),
+    "no origin at all": ({"origin": "evil.example"}, False),
+    "an address typed in a browser": ({"sec-fetch-site": "none"}, True),
+    "this server's own page": ({"origin": "http://127.0.0.1:8787", "sec-fetch-site": "same-origin"}, True),
+    "a page of this machine": ({"origin": "http://localhost:3000", "sec-fetch-site": "cross-site"}, True),
+    "a page of this machine, IPv6": ({"origin": "http://[::1]:3000"}, True),
+    "an editor's view": ({"origin": "vscode-webview://1a2b", "sec-fetch-site": "cross-site"}, True),
+    "an app": ({"origin": "tauri://localhost"}, True),
+    "an app on Windows": ({"origin": "http://tauri.localhost"}, True),
+}
+
+
+@pytest.mark.parametrize(("headers", "answered"), PAGES.values(), ids=PAGES)
+async def test_where_no_key_is_asked_for_no_page_of_the_web_is_answered(headers, answered):
+    upstream = ScriptedUpstream(HELLO)
+    simple = {"content-type": "text/plain;charset=UTF-8", **headers}  # what a page may send without asking first
+    async with running_server(upstreams={"captured": upstream}) as server, server.client() as client:
+        answers = [
+            await client.post(path, content=msgspec.json.encode(ask("composer-2.5")), headers=simple)
+            for path in (CHAT, "/opencode" + CHAT, "/cursor/chat/completions", "/cursor" + CHAT)
+        ]
+        answers += [await client.get(path, headers=headers) for path in ("/v1/models", "/cursor/models")]
+        page = await client.get("/", headers=headers)
+    assert {answer.status_code for answer in answers} == {200 if answered else 403}
+    assert len(upstream.keys) == (4 if answered else 0)
+    assert page.status_code == 200  # a link may lead here
+    if not answered:
+        assert {answer.json()["error"]["code"] for answer in answers} == {"origin_not_allowed"}
+
+
+async def test_where_a_key_is_asked_for_a_page_of_the_web_may_have_one():
+    upstream = ScriptedUpstream(HELLO)
+    async with running_server(SETTINGS, {"captured": upstream}) as server, server.client(**bearer(ALICE)) as client:
+        answer = await client.post(CHAT, json=ask("composer-2.5"), headers={"origin": "https://a.example", "sec-fetch-site": "cross-site"})
+    assert answer.status_code == 200
+
+
+async def test_probes_are_answered_under_any_name_with_and_without_a_slash():
+    async with running_server() as server, server.client(host="10.0.0.7") as client:
+        statuses = {path: (await client.get(path)).status_code for path in ("/health", "/health/", "/ready", "/ready/", "/health/x", "/v1/models")}
+    assert statuses == {"/health": 200, "/health/": 200, "/ready": 200, "/ready/": 200, "/health/x": 403, "/v1/models": 403}

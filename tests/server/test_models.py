@@ -5,6 +5,7 @@ import logging
 import pytest
 import trio
 
+from pipeline.models import LISTED_AT
 from pipeline.upstream import model_list
 from server.keys import hash_of, new_key
 from tests.support.gateway_server import gateway_from
@@ -104,6 +105,97 @@ async def test_a_fault_leaves_what_is_known_without_asking_and_a_line_in_the_log
     assert len(lines) == 1
     assert lines[0].startswith("upstream local: its models are not listed: ")
     assert len(upstream.peers) == 1
+
+
+REFUSALS = {
+    "refused": (answer(b'{"error":{"message":"no"}}', 401), 401, "invalid_api_key"),
+    "not allowed": (answer(b'{"error":{"message":"no"}}', 403), 403, "permission_denied"),
+}
+
+
+@pytest.mark.parametrize(("script", "status", "code"), REFUSALS.values(), ids=REFUSALS)
+async def test_a_caller_is_told_that_their_own_key_is_refused(tmp_path, script, status, code):
+    async with (
+        raw_server(script) as upstream,
+        gateway_from(tmp_path, settings(upstream, 'credential = "caller"'), mode="forward") as server,
+        server.client(authorization=f"Bearer {KEY}") as client,
+    ):
+        answers = [await client.get(path) for path in ("/v1/models", "/v1/models/anything", "/v1/models")]
+    assert [(each.status_code, each.json()["error"]["code"]) for each in answers] == [(status, code)] * 3
+    assert KEY not in "".join(each.text for each in answers)
+    assert len(upstream.peers) == 1
+
+
+async def test_another_fault_in_mode_forward_is_no_refusal(tmp_path):
+    async with (
+        raw_server(answer(b"", 503)) as upstream,
+        gateway_from(tmp_path, settings(upstream, 'credential = "caller"'), mode="forward") as server,
+        server.client(authorization=f"Bearer {KEY}") as client,
+    ):
+        answers = [await client.get(path) for path in ("/v1/models", "/v1/models/anything")]
+    assert [each.status_code for each in answers] == [200, 200]
+
+
+async def test_a_list_without_models_has_no_model(tmp_path):
+    async with raw_server(listing()) as upstream, gateway_from(tmp_path, settings(upstream), mode="open") as server, server.client() as client:
+        listed, one = await client.get("/v1/models"), await client.get("/v1/models/anything")
+    assert (listed.json()["data"], one.status_code) == ([], 404)
+
+
+async def test_a_model_with_a_route_of_its_own_waits_for_nobody_else(tmp_path):
+    more = """
+[upstreams.demo]
+kind = "captured"
+[routes."composer-2.5"]
+targets = [{ upstream = "demo", model = "*" }]
+[routes."*"]
+targets = [{ upstream = "local", model = "*" }]
+"""
+    async with (
+        raw_server([REQUEST]) as upstream,
+        gateway_from(tmp_path, settings(upstream, more=more), mode="open") as server,
+        server.client() as client,
+    ):
+        one = await client.get("/v1/models/composer-2.5")
+    assert one.json()["owned_by"] == "cursor"
+    assert not upstream.peers
+
+
+async def test_an_id_that_stands_for_every_other_is_listed(tmp_path):
+    more = '[routes."*"]\ntargets = [{ upstream = "local", model = "llama" }]\n'
+    async with (
+        raw_server([REQUEST]) as upstream,
+        gateway_from(tmp_path, settings(upstream, more=more), mode="open") as server,
+        server.client() as client,
+    ):
+        listed = [card["id"] for card in (await client.get("/v1/models")).json()["data"]]
+        page = await client.get("/")
+    assert listed == ["llama"]
+    assert '<span class="id">llama</span>' in page.text
+    assert not upstream.peers
+
+
+async def test_a_slash_at_the_end_is_not_the_id_s(tmp_path):
+    async with (
+        raw_server(listing("vendor/llama-4")) as upstream,
+        gateway_from(tmp_path, settings(upstream), mode="open") as server,
+        server.client() as client,
+    ):
+        with_slash, without = [await client.get(f"/v1/models/vendor/llama-4{end}") for end in ("/", "")]
+        shelf = await client.get("/opencode/v1/models/")
+    assert with_slash.status_code == shelf.status_code == 200
+    assert with_slash.json() == without.json()
+
+
+async def test_a_date_is_the_upstreams_or_one_that_never_changes(tmp_path):
+    dated = {"id": "dated", "created": 1_700_000_000}
+    async with (
+        raw_server(listing(dated, {"id": "undated"})) as upstream,
+        gateway_from(tmp_path, settings(upstream), mode="open") as server,
+        server.client() as client,
+    ):
+        cards = (await client.get("/v1/models")).json()["data"]
+    assert [card["created"] for card in cards] == [1_700_000_000, LISTED_AT]
 
 
 async def test_a_client_that_goes_takes_its_call_along(tmp_path):

@@ -14,14 +14,18 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import msgspec
 import pytest
+import trio
 
 from pipeline.credential import Secret
 from pipeline.models import Model
 from pipeline.parameters import ANY_OTHER, PARAMETERS, Family
 from server.app import create_app
+from server.first_request import example_body
+from server.keys import hash_of, new_key
 from server.lifecycle import Lifecycle
+from server.live_models import Asked
 from server.routes.pages import CONTENT_SECURITY_POLICY
-from server.settings import Auth, Route, Settings, Target
+from server.settings import Auth, GatewayKey, Route, Settings, Target
 from server.upstream_settings import Captured, Composer, OpenAIChat, Upstream
 from server.web.commands import Curl
 from server.web.page import ENDPOINTS, facts, key_state
@@ -30,7 +34,7 @@ from tests.support.gateway_server import gateway_from, running_server
 from tests.support.html import Page
 from tests.support.listing_server import listing
 from tests.support.processes import ServerProcess, clean_environment, server_process
-from tests.support.raw_server import REQUEST, raw_server
+from tests.support.raw_server import REQUEST, Pause, raw_server
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 HOSTILE = "</pre></script><script>alert('1')</script>\"><img src=x onerror=alert(2)>&amp;'$(id)`id`\\"
@@ -208,6 +212,137 @@ async def test_a_slow_upstream_does_not_hold_the_page(tmp_path):
     assert {answer.status_code for answer in answers} == {200}
     assert sum(answer.elapsed.total_seconds() for answer in answers) < 2.5
     assert "has not said which" in answers[0].text
+    assert len(upstream.peers) == 1
+
+
+async def test_a_later_view_has_what_an_earlier_one_did_not_wait_for(tmp_path):
+    _, told, close = listing("llama-4")
+    async with raw_server([REQUEST, Pause(1.5), told, close]) as upstream:
+        toml = f'[upstreams.local]\nkind = "openai-chat"\nbase_url = "{upstream.url("/v1")}"\n'
+        async with gateway_from(tmp_path, toml, mode="open") as server, server.client() as client:
+            first = await client.get("/")
+            await trio.sleep(1.0)
+            later = await client.get("/")
+    assert "llama-4" not in first.text
+    assert '<span class="id">llama-4</span>' in later.text
+    assert "has not said which" not in later.text
+    assert len(upstream.peers) == 1
+
+
+async def test_a_page_that_waits_does_not_hold_the_end(tmp_path):
+    async with raw_server([REQUEST]) as upstream:
+        toml = f'[upstreams.local]\nkind = "openai-chat"\nbase_url = "{upstream.url("/v1")}"\n'
+        async with gateway_from(tmp_path, toml, mode="open") as server, server.client() as client:
+            await client.get("/")
+            server.lifecycle.stopping.set()
+            with trio.fail_after(3):
+                await server.finished.wait()
+
+
+LOCAL = OpenAIChat(base_url="http://127.0.0.1:9/v1")
+ANY_TO_LOCAL = {"*": to("a")}
+# settings, what came of asking, whether a model is known -> what is said of those that are not
+NOTES: dict[str, tuple[Settings, Asked, list[str], str]] = {
+    "forward": (
+        Settings(auth=Auth(mode="forward"), upstreams={"a": OpenAIChat(base_url="https://a.example", credential_word="caller")}, routes=ANY_TO_LOCAL),
+        Asked.NOT_ASKED,
+        [],
+        "GET /v1/models asks it, with your key.",
+    ),
+    "keys": (
+        Settings(auth=Auth(mode="keys"), upstreams={"a": LOCAL}, routes=ANY_TO_LOCAL),
+        Asked.NOT_ASKED,
+        [],
+        "asks it, with the key that the gateway has for it, or with none.",
+    ),
+    "open, not yet": (Settings(auth=Auth(mode="open"), upstreams={"a": LOCAL}, routes=ANY_TO_LOCAL), Asked.PENDING, [], "has not said which. Load"),
+    "open, a fault": (Settings(auth=Auth(mode="open"), upstreams={"a": LOCAL}, routes=ANY_TO_LOCAL), Asked.FAILED, [], "the log has the reason."),
+    "open, some told": (Settings(auth=Auth(mode="open"), upstreams={"a": LOCAL}, routes=ANY_TO_LOCAL), Asked.TOLD, ["m"], ""),
+    "open, none told": (Settings(auth=Auth(mode="open"), upstreams={"a": LOCAL}, routes=ANY_TO_LOCAL), Asked.TOLD, [], "says that it serves none."),
+    "more than is shown": (
+        Settings(auth=Auth(mode="open"), upstreams={"a": LOCAL}, routes={"m": to("a"), "*": to("a")}),
+        Asked.FAILED,
+        ["m"],
+        "serves every other id that it knows. It was asked",
+    ),
+    "nobody to ask": (Settings(auth=Auth(mode="open"), upstreams={"a": LOCAL}, routes={"*": to("a", "m")}), Asked.NOT_ASKED, ["m"], ""),
+    "nothing": (Settings(upstreams={"a": Captured()}, routes={"llama": to("a")}), Asked.NOT_ASKED, [], "No route leads to a model"),
+}
+
+
+@pytest.mark.parametrize(("settings", "asked", "models", "note"), NOTES.values(), ids=NOTES)
+def test_of_models_that_are_not_shown_is_said_what_is_true(settings, asked, models, note):
+    shown = facts(settings, "http://a", [Model(each, each, "o") for each in models], asked)
+    said = "".join(text for text, _ in shown["models_note"])
+    assert (note in said) if note else not said
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+async def test_what_models_guards_is_not_on_a_page_for_strangers(host):
+    key = new_key()
+    settings = Settings(
+        auth=Auth(mode="keys", keys=(GatewayKey(name="alice", hash=hash_of(key)),)),
+        upstreams={"private-upstream": LOCAL, "private-demo": Captured()},
+        routes={"private-route": to("private-upstream"), "captured/one-call": to("private-demo"), "*": to("private-upstream", "private-model")},
+        aliases={"private-alias": "private-route"},
+    )
+    async with running_server(settings, host=host) as server, server.client() as client:
+        text = (await client.get("/")).text
+        listed = await client.get("/v1/models", headers={"authorization": f"Bearer {key}"})
+    words = (
+        "private-upstream",
+        "private-demo",
+        "private-route",
+        "private-model",
+        "private-alias",
+        "captured/one-call",
+        "no key is sent",
+        "needs no key",
+    )
+    assert {card["id"] for card in listed.json()["data"]} == {"private-route", "private-model", "private-alias", "captured/one-call"}
+    assert [word for word in words if word in text] == ([] if host == "0.0.0.0" else list(words))
+    assert ("<code>GET /v1/models</code> with your key" in text) == (host == "0.0.0.0")
+
+
+def test_only_the_demo_has_recordings():
+    """Another server may call a model of its own so."""
+    settings = Settings(upstreams={"a": LOCAL, "demo": Captured()}, routes={"*": to("a"), "captured/one-call": to("demo")})
+    shown = facts(settings, "http://a", [Model(each, each, "o") for each in ("captured/fake", "captured/one-call")], Asked.TOLD)
+    assert shown["recordings"] == ["captured/one-call"]
+    assert [card.model.id for _, cards in shown["groups"] for card in cards] == ["captured/fake"]
+
+
+def fish_words(line: str) -> list[str]:
+    """A line's words as fish reads them: between single quotes a backslash escapes a backslash or a single quote, and is itself elsewhere."""
+    words, word, quote, place = list[str](), "", "", 0
+    while place < len(line):
+        sign = line[place]
+        if quote == "'" and sign == "\\" and line[place + 1] in "\\'":
+            word, place = word + line[place + 1], place + 1
+        elif sign == quote:
+            quote = ""
+        elif not quote and sign in "'\"":
+            quote = sign
+        elif not quote and sign == " ":
+            words, word = [*words, word], ""
+        else:
+            assert not (quote == '"' and sign in "\\$"), "not modelled"
+            word += sign
+        place += 1
+    return [*words, word]
+
+
+@pytest.mark.parametrize("model", ["back\\slash", "two\\\\", "\\'", "it's", 'a "b" \\"', "end\\", HOSTILE])
+def test_a_command_says_the_same_in_fish(model):
+    for command in (Curl("http://a", "k").chat(model), Curl("http://a", "k").hello(model), f"-d {example_body_of(model)}"):
+        body = fish_words(command.partition("-d ")[2])
+        assert len(body) == 1
+        assert json.loads(body[0])["model"] == model
+        assert json.loads(shlex.split(command)[-1])["model"] == model
+
+
+def example_body_of(model: str) -> str:
+    return example_body(Settings(upstreams={"a": LOCAL}, routes={model: to("a")}))
 
 
 KEY = "sk-operator-0123456789abcdef"

@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.errors import ModelNotFound
-from pipeline.models import ALIASES
+from pipeline.models import ALIASES, Model
 from server.routing import Routing
 from server.settings import Route, Settings, Target
 from server.upstream_settings import Captured, Composer, OpenAIChat, Upstream
@@ -61,6 +61,18 @@ async def test_an_unknown_id_is_told_the_nearest_of_those_that_are_served_here(a
         with pytest.raises(ModelNotFound) as caught:
             Routing(settings, upstreams).find(asked)
     assert f"Did you mean {near}" in caught.value.message
+
+
+async def test_the_operator_s_own_names_are_suggested_however_many_models_there_are():
+    told = {name: Model(name, name, "o") for name in (f"m-{number:04}-aaaa" for number in range(600))}
+    routes = {"*": to("local"), "zebra-route": to("demo", "composer-2.5")}
+    settings = Settings(upstreams=UPSTREAMS, routes=routes, aliases={"giraffe-alias": "zebra-route"})
+    async with open_upstreams(settings) as upstreams:
+        routing = Routing(settings, upstreams)
+        for asked, near in (("zebra-rout", "zebra-route"), ("giraffe-alia", "giraffe-alias")):
+            with pytest.raises(ModelNotFound) as caught:
+                routing.described(asked, told)
+            assert f"Did you mean {near}" in caught.value.message
 
 
 async def test_what_is_not_served_is_not_suggested():

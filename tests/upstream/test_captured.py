@@ -10,7 +10,7 @@ import trio
 from jsonschema import Draft202012Validator
 
 from pipeline.cases import Case, Meta, write_case
-from pipeline.errors import ModelNotFound
+from pipeline.errors import ModelNotFound, RequestError
 from pipeline.events import Finish, FinishReason, TextDelta, ThinkingDelta, ToolCallDelta, ToolCallEnd, ToolCallStart
 from pipeline.flow import Exchange, Terms, collect, open_stream
 from pipeline.identity import FROZEN_TIME, Identity
@@ -22,6 +22,7 @@ from pipeline.upstream.demo import Script, write_script
 from pipeline.upstream.toolbelt import chosen_tools
 from pipeline.wire.composer import encode_end, encode_text, encode_thinking
 from pipeline.wire.composer_request import decode_request
+from tests.support.image_files import PNG, data_url
 from tests.support.tool_sets import BASH, EDIT, SETS, TEXT, WRITE, object_of
 from tests.support.transcripts import merge
 
@@ -87,12 +88,26 @@ async def test_a_long_question_is_cut():
 
 
 async def test_images_are_counted():
-    image = ImagePart("https://example.com/a.png")
+    image = ImagePart(data_url(PNG))
     one = Request("composer-2.5", (Message(Role.USER, (TextPart("Look"), image)),))
     two = Request("composer-2.5", (Message(Role.USER, (image, image)),))
     assert "You sent an image;" in await text_of(one)
     assert "You sent 2 images;" in await text_of(two)
     assert "You asked" not in await text_of(two)
+
+
+def test_an_image_that_composer_would_not_be_sent_is_refused():
+    request = Request("composer-2.5", (Message(Role.USER, (ImagePart("data:image/png;base64,AAAA"),)),))
+    with pytest.raises(RequestError) as caught:
+        CapturedUpstream().write(request)
+    assert (caught.value.code, caught.value.param) == ("unsupported_image_media_type", "messages[0].content[0].image_url")
+    with pytest.raises(RequestError, match="more than 10 bytes"):
+        CapturedUpstream(max_image_bytes=10).write(Request("composer-2.5", (Message(Role.USER, (ImagePart(data_url(PNG)),)),)))
+
+
+def test_an_image_of_the_web_is_not_fetched_and_that_is_said():
+    outgoing = CapturedUpstream().write(Request("composer-2.5", (Message(Role.USER, (ImagePart("https://a.example/b.png"),)),)))
+    assert [notice.code for notice in outgoing.notices] == ["image_not_fetched"]
 
 
 async def test_a_title_is_short():

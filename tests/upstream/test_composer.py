@@ -126,9 +126,14 @@ def test_a_header_that_cannot_be_sent_is_refused_at_once(header):
 def test_the_models():
     upstream = saying().upstream(context_window=5)
     assert [model.id for model in upstream.models()] == list(MODELS)
-    assert {model.context_window for model in upstream.models()} == {5, 200_000}
-    assert (upstream.find_model("cursor/composer-latest"), upstream.find_model("no-such-model")) == (MODELS["composer-2.5"], None)
-    assert saying().upstream().find_model("gpt-5.2") == MODELS["gpt-5.2"]
+    assert {model.context_window for model in upstream.models()} == {5}
+    assert (upstream.find_model("cursor/composer-latest"), upstream.find_model("no-such-model")) == (
+        msgspec.structs.replace(MODELS["composer-2.5"], context_window=5),
+        None,
+    )
+    unset = saying().upstream()
+    assert list(unset.models()) == list(MODELS.values())
+    assert [unset.find_model(each) for each in ("composer-2.5", "gpt-5.2")] == [MODELS["composer-2.5"], MODELS["gpt-5.2"]]
 
 
 # -- the answer ----------------------------------------------------------------------------------------------------------------------------------

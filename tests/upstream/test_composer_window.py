@@ -4,14 +4,17 @@ import httpx
 import msgspec
 import pytest
 
-from pipeline.errors import ContextLengthExceeded, RequestError
+from pipeline.errors import ContextLengthExceeded, RequestError, UpstreamUnusable
 from pipeline.flow import Exchange, Terms, collect
 from pipeline.identity import Identity
 from pipeline.prompt.composer import assemble_prompt
 from pipeline.prompt.window import Overflow
 from pipeline.request import ImagePart, Message, Request, Role, TextPart
 from pipeline.upstream.captured import CapturedUpstream
+from pipeline.upstream.composer import ComposerConfig, ComposerUpstream
 from pipeline.upstream.composer_window import fitted_prompt
+from pipeline.upstream.http import open_client
+from pipeline.usage.estimate import Counted, tokens_in
 from pipeline.wire.composer import encode_end, encode_text
 from pipeline.wire.composer_request import decode_request
 from tests.support.composer_backend import KEY, Mocked, Pieces
@@ -74,9 +77,19 @@ def test_without_a_word_of_the_operator_the_upstream_is_the_judge():
     assert (outgoing.prompt, outgoing.notices) == (assemble_prompt(LONG), ())
 
 
-def test_a_model_s_own_window_counts_before_the_setting():
+@pytest.mark.parametrize("model", ["composer-2.5", "claude-4-sonnet-1m"])
+def test_the_operator_s_window_is_that_of_every_model(model):
     upstream = host().upstream(context_window=4_000, context_overflow=Overflow.ERROR)
-    assert upstream.write(msgspec.structs.replace(LONG, model="composer-2.5")).request.messages == LONG.messages
+    with pytest.raises(ContextLengthExceeded, match="maximum context length is 4000 tokens"):
+        upstream.write(msgspec.structs.replace(LONG, model=model))
+
+
+def test_without_one_only_a_published_window_is_kept_to():
+    upstream = host().upstream(context_overflow=Overflow.ERROR)
+    long = Request("claude-4-sonnet-1m", (Message(Role.USER, (TextPart(WORDS * 20_000),)),))
+    assert upstream.write(long).request.messages == long.messages
+    with pytest.raises(ContextLengthExceeded, match="maximum context length is 200000 tokens"):
+        upstream.write(msgspec.structs.replace(long, model="composer-2.5"))
 
 
 def test_no_window_is_no_limit():
@@ -93,3 +106,38 @@ def test_the_demonstration_refuses_as_composer_does():
     with pytest.raises(ContextLengthExceeded, match="maximum context length is 200000 tokens"):
         CapturedUpstream().write(long)
     assert CapturedUpstream().write(msgspec.structs.replace(long, model="gpt-5.2")).request == msgspec.structs.replace(long, model="gpt-5.2")
+
+
+def test_tokens_are_estimated_as_the_operator_chose():
+    short = Request("unlisted", (Message(Role.USER, (TextPart("a " * 7_000),)),))
+    assert tokens_in(assemble_prompt(short), "chars4") < 4_300 < tokens_in(assemble_prompt(short))
+    limits = {"context_window": 4_500, "context_overflow": Overflow.ERROR}
+    with pytest.raises(ContextLengthExceeded):
+        host().upstream(**limits).write(short)
+    outgoing = host().upstream(**limits, usage_method="chars4").write(short)
+    assert outgoing.counted == Counted(tokens_in(outgoing.prompt, "chars4"), "chars4")
+
+
+def test_what_is_far_too_long_is_refused_unwritten(monkeypatch):
+    monkeypatch.setattr("pipeline.upstream.composer_window.assemble_prompt", None)
+    far = Request("composer-2.5", (Message(Role.USER, (TextPart(WORDS * 400_000),)),))
+    with pytest.raises(ContextLengthExceeded, match="maximum context length is 200000 tokens") as caught:
+        fitted_prompt(far, 200_000, Overflow.ERROR)
+    assert caught.value.param == "messages"
+
+
+async def test_nothing_is_fetched_for_what_is_refused_anyhow():
+    class Fetching:
+        async def fetch(self, url: str, path: str, max_bytes: int) -> bytes:
+            raise AssertionError
+
+    image = ImagePart("https://a.example/b.png")
+    far = Request("composer-2.5", (Message(Role.USER, (TextPart(WORDS * 400_000), image)),))
+    for config, error in (
+        (ComposerConfig(), UpstreamUnusable),
+        (ComposerConfig(base_url="https://a.example", endpoint="/x", context_overflow=Overflow.ERROR), ContextLengthExceeded),
+    ):
+        async with open_client() as client:
+            upstream = ComposerUpstream("composer", config, client, fetcher=Fetching())
+            with pytest.raises(error):
+                await Exchange.prepared(far, upstream, Terms())

@@ -3,16 +3,18 @@
 import gzip
 import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from ipaddress import ip_address
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import pytest
 
 from pipeline.errors import RequestError
-from pipeline.upstream.guarded_fetch import MAX_URL_CHARS, GuardedFetcher, Target, open_fetcher, read_target, resolve
+from pipeline.upstream.guarded_fetch import LOOKUPS_AT_ONCE, MAX_URL_CHARS, GuardedFetcher, Target, open_fetcher, read_target, resolve
 from tests.support.image_files import PNG
 from tests.support.open_transport import settled, socket_count
 from tests.support.raw_server import REQUEST, Close, Flood, Reset, Script, raw_server
@@ -354,3 +356,34 @@ async def test_a_fetch_that_is_cancelled_closes_its_socket(script):
         with anyio.fail_after(1):
             await server.peers[0].gone.wait()
         assert await settled(before) == before
+
+
+# -- lookups -------------------------------------------------------------------------------------------------------------------------------------
+
+
+async def test_slow_lookups_hold_up_no_other_work_in_threads(monkeypatch):
+    release = threading.Event()
+
+    def slow(host, port, *, type=0, flags=0):
+        if flags & socket.AI_NUMERICHOST:
+            raise socket.gaierror(socket.EAI_NONAME, "no number")
+        release.wait(5)
+        raise socket.gaierror(socket.EAI_NONAME, "no such name")
+
+    monkeypatch.setattr("pipeline.upstream.guarded_fetch.socket.getaddrinfo", slow)
+    async with anyio.create_task_group() as tasks:
+
+        async def ask(number: int) -> None:
+            with suppress(OSError):
+                await resolve(f"h{number}.slow.example", 80)
+
+        for number in range(3 * LOOKUPS_AT_ONCE):
+            tasks.start_soon(ask, number)
+        await anyio.sleep(0.05)
+        with anyio.fail_after(1):
+            assert await anyio.to_thread.run_sync(lambda: "done") == "done"
+        release.set()
+
+
+async def test_an_address_needs_no_lookup():
+    assert await resolve("8.8.8.8", 80) == ["8.8.8.8"]

@@ -17,7 +17,18 @@ from pipeline.prompt.composer import assemble_prompt
 from pipeline.request import ImagePart, Message, Request, Role, TextPart
 from pipeline.upstream.composer_write import write_message
 from pipeline.upstream.guarded_fetch import open_fetcher
-from pipeline.upstream.images import FETCHES_AT_ONCE, MAX_FETCH_COUNT, MAX_PIXELS, MAX_TOTAL_BYTES, ImageFile, fetch_images, read_images
+from pipeline.upstream.images import (
+    FETCHES_AT_ONCE,
+    MAX_FETCH_COUNT,
+    MAX_PIXELS,
+    MAX_TOTAL_BYTES,
+    ImageFile,
+    fetch_images,
+    fetched_bytes,
+    images_left,
+    most_fetched_bytes,
+    read_images,
+)
 from pipeline.wire.composer_request import ComposerImage, decode_request
 from pipeline.wire.connect import EnvelopeDecoder
 from pipeline.wire.image_header import ImageHeader
@@ -148,14 +159,34 @@ async def test_web_addresses_become_their_files_and_the_rest_stays():
         conversation="c",
     )
     after = await fetch_images(before, web, max_bytes=1_000)
-    files = {one: data_url(PNG), two: data_url(FILES["gif"], "image/gif"), kept: kept}
+    files = {one: PNG, two: FILES["gif"], kept: None}
     assert [part for message in after.messages for part in message.parts if isinstance(part, ImagePart)] == [
-        ImagePart(files[part.url], part.detail) for message in before.messages for part in message.parts if isinstance(part, ImagePart)
+        ImagePart(part.url, part.detail, files[part.url]) for message in before.messages for part in message.parts if isinstance(part, ImagePart)
     ]
     assert [(message.text, message.name) for message in after.messages] == [(message.text, message.name) for message in before.messages]
     assert msgspec.structs.replace(after, messages=()) == msgspec.structs.replace(before, messages=())
     # each address once, under its first place
     assert sorted(web.asked) == [(two, "messages[1].content[3].image_url", 1_000), (one, "messages[1].content[1].image_url", 1_000)]
+
+
+async def test_a_file_is_kept_once_and_as_it_came():
+    request = await fetch_images(asking("https://a.example/1", "https://a.example/1"), Web({"https://a.example/1": PNG}))
+    assert all(image.data is PNG for image in read_images(request))
+    assert fetched_bytes(request) == len(PNG)
+
+
+def test_what_may_have_to_be_fetched_is_known_before():
+    request = asking("https://a.example/1", "https://a.example/1", "http://a.example/2", data_url(PNG))
+    assert most_fetched_bytes(request, 1_000) == 2_000
+    assert most_fetched_bytes(request, MAX_TOTAL_BYTES) == MAX_TOTAL_BYTES
+    assert most_fetched_bytes(asking(data_url(PNG))) == 0
+    assert fetched_bytes(request) == 0
+
+
+def test_of_a_shorter_request_only_its_images_are_left():
+    whole = Request("m", tuple(Message(Role.USER, (ImagePart(data_url(png(width, 1))),)) for width in (1, 2, 3)))
+    left = msgspec.structs.replace(whole, messages=whole.messages[1:])
+    assert [image.header.width for image in images_left(read_images(whole), whole, left)] == [2, 3]
 
 
 async def test_without_a_web_address_nothing_is_done():

@@ -39,7 +39,7 @@ def ids(models: tuple[Model, ...]) -> list[str]:
 
 # what vendors list, with the fields of theirs that say something
 VENDORS = {
-    "OpenAI": ({"id": "gpt-5.2", "object": "model", "created": 1, "owned_by": "openai"}, Model("gpt-5.2", "gpt-5.2", "openai")),
+    "OpenAI": ({"id": "gpt-5.2", "object": "model", "created": 1, "owned_by": "openai"}, Model("gpt-5.2", "gpt-5.2", "openai", created=1)),
     "vLLM": ({"id": "Qwen/Q3", "owned_by": "vllm", "max_model_len": 40960}, Model("Qwen/Q3", "Qwen/Q3", "vllm", 40960)),
     "Groq": (
         {"id": "k2", "owned_by": "Moonshot AI", "context_window": 131072, "max_completion_tokens": 16384},
@@ -100,6 +100,15 @@ NO_PRICES = [
 @pytest.mark.parametrize("pricing", NO_PRICES, ids=repr)
 def test_a_price_that_is_none_is_unknown(pricing):
     assert read_model({"id": "x", "pricing": pricing}, "local") == Model("x", "x", "local")
+
+
+@pytest.mark.parametrize("created", [None, True, 0, -1, 1.5, "1", 10**12, [1]], ids=repr)
+def test_a_date_that_is_none_is_unknown(created):
+    assert read_model({"id": "x", "created": created}, "local") == Model("x", "x", "local")
+
+
+def test_the_operator_s_window_counts_before_what_the_list_says():
+    assert [read_model({"id": "x", **more}, "local", 5) for more in ({}, {"max_model_len": 9})] == [Model("x", "x", "local", 5)] * 2
 
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
@@ -190,14 +199,6 @@ async def test_a_slow_upstream_is_waited_for_once_and_briefly(monkeypatch):
     assert (first.models, first.is_kept, second.is_kept) == ((), False, True)
     assert ids(third.models) == ["a"]
     assert len(server.peers) == 2
-
-
-async def test_who_waits_less_long_leaves_sooner():
-    async with raw_server([REQUEST]) as server:
-        told = await models_of(server).ask(within_seconds=0.05)
-        with anyio.fail_after(2):
-            await server.peers[0].gone.wait()
-    assert isinstance(told.error, UpstreamTimeout)
 
 
 HTML = b"<html><body>bad gateway</body></html>"

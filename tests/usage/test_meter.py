@@ -3,11 +3,11 @@
 import pytest
 
 from pipeline.events import Finish, Notice, RefusalDelta, TextDelta, ThinkingDelta, ToolCallDelta, ToolCallEnd, ToolCallStart, UsageReport
-from pipeline.usage.estimate import tokens_in
+from pipeline.usage.estimate import Counted, Method, tokens_in
 from pipeline.usage.meter import UsageMeter
 
 PROMPT = "Wie viele Züge fahren von 東京 nach Kyōto?"
-METHODS = ("calibrated", "chars4")
+METHODS: tuple[Method, ...] = ("calibrated", "chars4")
 
 # events -> the text of the answer and of the thinking
 ANSWERS = {
@@ -58,6 +58,13 @@ def test_a_second_attempt_is_paid_too(method):
     meter.ask_again()
     meter.feed([TextDelta("Yes.")])
     assert meter.report() == UsageReport(2 * tokens_in(PROMPT, method), tokens_in("No.Yes.", method))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_prompt_that_was_counted_is_not_counted_again_but_by_the_same_method(method):
+    assert UsageMeter(PROMPT, method, counted=Counted(12_345, method)).report().prompt_tokens == 12_345
+    other = next(name for name in METHODS if name != method)
+    assert UsageMeter(PROMPT, method, counted=Counted(12_345, other)).report().prompt_tokens == tokens_in(PROMPT, method)
 
 
 @pytest.mark.parametrize("method", METHODS)
