@@ -41,7 +41,7 @@ def charge_decoded(body: bytes) -> None:
 
 
 def charge_files(size: int) -> int:
-    """Charge files of so many bytes, which the request in work is about to get, and say what was charged; raises Overloaded where there is no room."""
+    """Charge files of so many bytes, which the request in work is about to get, and say what was charged; raises Overloaded."""
     return _charge(COPIES_OF_A_FILE * size, FILES_SHARE)
 
 

@@ -13,7 +13,7 @@ WORK = "penstock.work"
 """The key of the ASGI scope under which a request's `Work` lies."""
 
 LARGEST_BODIES = 8
-"""So many bodies of the largest size may be in memory at a time; smaller ones, as many as make the same sum."""
+"""So many times the largest body may be charged at a time. What is made of a body is charged with it, so that about two of the largest size fit."""
 
 
 class Lifecycle:

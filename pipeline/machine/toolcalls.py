@@ -324,12 +324,12 @@ class CallMachine:
             self._emit_text(text)
 
     def _finish_body(self, tail: str) -> None:
+        if self._call.is_dropped:
+            return
         source = self._body.source
         body = self._body.read(self._call.schema.name if self._call.schema else "")
         if body is not None and self._call.schema is None and not self._admit(body.name):
             self._emit_text(source + tail)
-            return
-        if self._call.is_dropped:
             return
         if body is None or body.arguments is None or self._call.schema is None:
             self._malformed(source + tail)

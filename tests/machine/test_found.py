@@ -127,6 +127,16 @@ FOUND: tuple[Case, ...] = (
         policy=ToolPolicy(max_argument_bytes=8),
         parallel=False,
     ),
+    case(
+        16,
+        "a dropped call in the inline form",
+        f"{b}Read{e}{b}Read(path=a){e}ok",
+        "call Read {}",
+        "notice parallel_call_dropped",
+        "text ok",
+        CALLS,
+        parallel=False,
+    ),
 )
 
 
