@@ -129,4 +129,5 @@ def test_the_minimiser_leaves_out_all_that_is_not_needed():
 
 def test_a_short_run_finds_nothing():
     subject = campaign(Setup.machine)
-    assert subject.run(seconds=30, max_inputs=1_500) == []
+    # what is slow is for a run on a quiet machine: here another program's work would be a finding
+    assert [finding for finding in subject.run(seconds=30, max_inputs=1_500) if finding.problem.kind != "slow"] == []
