@@ -62,7 +62,7 @@ class Terms(msgspec.Struct, frozen=True):
 
 
 class Exchange:
-    """One request on its way through one upstream, and what became of it; `noticed` is all that was said of an answer that failed."""
+    """One request on its way through one upstream, and what became of it; `noticed` is what was said before the answer began, or failed."""
 
     def __init__(
         self,
@@ -181,11 +181,11 @@ async def open_stream(exchange: Exchange) -> Answer:
     try:
         await first_events(events, first)
     except BaseException:
-        exchange.noticed = [*exchange.notices, *(event for event in first if isinstance(event, Notice))]
         await events.aclose()
         raise
-    notices = [*exchange.notices, *(event for event in first if isinstance(event, Notice))]
-    return Answer(events, emitter, emitted(first, events, emitter), notices)
+    finally:
+        exchange.noticed = [*exchange.notices, *(event for event in first if isinstance(event, Notice))]
+    return Answer(events, emitter, emitted(first, events, emitter), exchange.noticed)
 
 
 async def collect(exchange: Exchange) -> tuple[bytes, Whole]:

@@ -4,8 +4,8 @@ Theory of operation: `checker_of` reads what a request wants of its answer's tex
 machine, fed with the upstream's lists: the marker machine finds thinking and calls, and behind it stand, where the request asks for it, the machines
 that see to JSON, to a required call and to the limits, in this order. So a stop text is looked for in what the client is shown, without a fence.
 
-Each event passes all machines before the next one does, so that one that ends the answer finds the others where they stood at that event, however the
-events came in lists. When the limits have made the end, the others are asked what they have to say at it.
+Where there are limits, each event passes all machines before the next one does, so that the end finds the others where they stood at that event,
+however the events came in lists. When the limits have made the end, the others are asked what they have to say at it.
 """
 
 from collections.abc import Callable, Sequence
@@ -62,23 +62,21 @@ class PromptReader:
     def feed(self, batch: list[UpstreamEvent]) -> list[Event]:
         """The events of one list; nothing comes behind the one that ends the answer."""
         events = self._answer.feed(batch)
-        if not self._watchers and self._limits is None:
-            return events
+        if self._limits is None:
+            return self._watched(events)
         made: list[Event] = []
         for event in events:
-            made += self._passed(event)
+            made += self._limits.feed(self._watched([event]))
+            if self._limits.made_end:
+                return self._ended(made)
             if made and isinstance(made[-1], Finish | Failed):
                 break
         return made
 
-    def _passed(self, event: Event) -> list[Event]:
-        events: list[Event] = [event]
+    def _watched(self, events: list[Event]) -> list[Event]:
         for watcher in self._watchers:
             events = watcher.feed(events)
-        if self._limits is None:
-            return events
-        events = self._limits.feed(events)
-        return self._ended(events) if self._limits.made_end else events
+        return events
 
     def _ended(self, events: Sequence[Event]) -> list[Event]:
         made = list(events)

@@ -6,7 +6,7 @@ The policies for a tool that was not offered and for a call too many are applied
 from collections.abc import Iterable
 from enum import Enum, auto
 
-from pipeline.errors import ProtocolViolation, UpstreamError
+from pipeline.errors import ProtocolViolation, StreamCut, UpstreamError
 from pipeline.events import ToolCallDelta, ToolCallEnd
 from pipeline.machine.arguments import MAX_NAME_CHARS, ArgumentWriter
 from pipeline.machine.calls import Calls
@@ -119,6 +119,11 @@ class CallWriter:
             self._calls.events.append(ToolCallEnd(self.index))
             for notice in self.arguments.notices:
                 self._calls.say(notice)
+
+    def cut(self, *, proper: bool) -> StreamCut | None:
+        """The stream ended inside the call, which is not completed; gives the fault of an answer that ended properly all the same."""
+        self._calls.notice("call_cut", f"the stream ended inside a call of {self.name}; the call was not completed")
+        return StreamCut("The model's answer ended inside a tool call.", code="tool_call_cut") if proper else None
 
     def fail_malformed(self) -> None:
         """The call cannot be read, and too much of it has left to take it back. A call that does not leave fails nothing."""

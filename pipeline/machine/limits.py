@@ -67,7 +67,6 @@ class LimitsMachine:
         self._held = ""
         self._open_call: str | None = None
         self._has_calls = False
-        self._is_over = False
         self._out: list[Event] = []
 
     def feed(self, batch: Sequence[Event]) -> list[Event]:
@@ -75,7 +74,7 @@ class LimitsMachine:
         out: list[Event] = []
         self._out = out
         for event in batch:
-            if self._is_over:
+            if self.made_end:
                 break
             if isinstance(event, TextDelta) and self._stops:
                 self._text(event.text)
@@ -121,7 +120,7 @@ class LimitsMachine:
 
     def _pass(self, event: Event, text: str) -> None:
         """Let an event out; one that has more text than fits ends the answer."""
-        if self._is_over:
+        if self.made_end:
             return
         if self._count is None or self._max_tokens is None or not text:
             self._out.append(event)
@@ -139,8 +138,8 @@ class LimitsMachine:
         self._end(Finish(FinishReason.LENGTH, "token limit"))
 
     def _end(self, finish: Finish) -> None:
-        if not self._is_over:
-            self._is_over = self.made_end = True
+        if not self.made_end:
+            self.made_end = True
             self._out.append(finish)
 
 

@@ -110,7 +110,7 @@ class CallMachine:
 
         Gives the fault that an answer has which ended properly all the same.
         """
-        head = read_head(self._tape) if self.state is State.HEAD else None
+        head = self._read_head() if self.state is State.HEAD else None
         rest = self._tape.take(len(self._tape.text))
         if self.state is State.HEAD and (head is None or self._calls.inventory.find(head.name) is None):
             self._emit_text(self._source + rest)
@@ -118,14 +118,13 @@ class CallMachine:
             if rest:
                 self._emit_text(rest)
         elif not self._call.is_dropped:
-            self._calls.notice("call_cut", f"the stream ended inside a call of {self._call.name}; the call was not completed")
-            return StreamCut("The model's answer ended inside a tool call.", code="tool_call_cut") if self._tape.ended else None
+            return self._call.cut(proper=self._tape.ended is True)
         return None
 
     # -- the head --------------------------------------------------------------------------------------------------------------------------
 
     def _head(self) -> bool:
-        head = read_head(self._tape, may_be_native=not self._calls.has_function)
+        head = self._read_head()
         if head is None or head.form is Form.CUT:
             return False
         if head.form is Form.PROSE:
@@ -138,6 +137,9 @@ class CallMachine:
             return self.state is State.RAW
         self._enter(head)
         return True
+
+    def _read_head(self) -> Head | None:
+        return read_head(self._tape, may_be_native=not self._calls.has_function)
 
     def _enter(self, head: Head) -> None:
         early = self._calls.policy.malformed is not Malformed.TEXT or head.form in (Form.PAIRS, Form.NAME)

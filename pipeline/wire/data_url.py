@@ -1,4 +1,4 @@
-r"""A file inside a `data:` URL (RFC 2397), read and written.
+r"""A file inside a `data:` URL (RFC 2397), read.
 
 Theory of operation: the URL that a client sent goes in, the bytes of the file come out; what cannot be read is the client's error and names the
 field. Only base64 is read, as clients write it for images: in either alphabet (RFC 4648, sections 4 and 5), with or without padding, wrapped into
@@ -8,7 +8,6 @@ the work is linear in the length of the URL.
 Left alone: the label. What a client says of the type is not believed, since the content tells it.
 """
 
-from base64 import b64encode
 from binascii import Error, a2b_base64
 from urllib.parse import unquote_to_bytes
 
@@ -31,15 +30,6 @@ def is_data_url(url: str) -> bool:
     (True, False)
     """
     return url[: len(SCHEME)].lower() == SCHEME
-
-
-def encode_data_url(media_type: str, data: bytes) -> str:
-    """The file as a URL.
-
-    >>> encode_data_url("image/gif", b"GIF89a")
-    'data:image/gif;base64,R0lGODlh'
-    """
-    return f"{SCHEME}{media_type};base64,{b64encode(data).decode('ascii')}"
 
 
 def decode_data_url(url: str, path: str, max_bytes: int) -> bytes:

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import RequestError
-from pipeline.wire.data_url import decode_data_url, encode_data_url
-from tests.support.image_files import PNG
+from pipeline.wire.data_url import decode_data_url
+from tests.support.image_files import PNG, data_url
 
 PATH = "messages[0].content[1].image_url"
 BYTES = bytes(range(256))  # with every digit of both alphabets
@@ -63,12 +63,12 @@ def test_what_is_refused(url, code):
 
 def test_the_limit_is_exact():
     for size in (1022, 1023, 1024):
-        assert len(decode_data_url(encode_data_url("image/png", bytes(size)), PATH, 1024)) == size
+        assert len(decode_data_url(data_url(bytes(size), "image/png"), PATH, 1024)) == size
 
 
 @given(st.binary(min_size=1, max_size=300))
 def test_round_trip(data):
-    assert decode_data_url(encode_data_url("image/webp", data), PATH, 300) == data
+    assert decode_data_url(data_url(data, "image/webp"), PATH, 300) == data
 
 
 @given(st.text(max_size=40) | st.text("AZaz09+/-_=% \n!", max_size=40))
@@ -82,4 +82,4 @@ def test_any_text_is_bytes_or_the_clients_error(text):
 
 
 def test_what_is_written_is_what_everybody_writes():
-    assert encode_data_url("image/png", PNG).startswith("data:image/png;base64,iVBORw0KGgo")
+    assert data_url(PNG, "image/png").startswith("data:image/png;base64,iVBORw0KGgo")

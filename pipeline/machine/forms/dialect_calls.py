@@ -14,13 +14,12 @@ from pipeline.machine.call_writer import Admission, CallWriter
 from pipeline.machine.calls import Calls
 from pipeline.machine.forms.bodies import Argument, read_json_fields
 from pipeline.machine.forms.dialects import CALL_END, Body, Dialect
+from pipeline.machine.forms.heads import MAX_HEAD_CHARS
 from pipeline.machine.forms.marked_arguments import ends_arguments, named, read_marked_arguments
 from pipeline.machine.tape import Tape
 from pipeline.machine.tools.inventory import Malformed
 from pipeline.machine.values.json_object import Members, ObjectReader
 from pipeline.machine.values.json_object import State as ObjectState
-
-MAX_HEAD_CHARS = 512
 
 
 class State(Enum):
@@ -91,8 +90,7 @@ class DialectCall:
             if rest:
                 self._emit_text(rest)
         elif self._call.index is not None:
-            self._calls.notice("call_cut", f"the stream ended inside a call of {self._call.name}; the call was not completed")
-            return StreamCut("The model's answer ended inside a tool call.", code="tool_call_cut") if self._tape.ended else None
+            return self._call.cut(proper=self._tape.ended is True)
         elif not self._call.is_dropped:
             self._source.append(rest)
             self._as_text("a tool call that did not end was passed as text")
