@@ -5,10 +5,12 @@ an inline list's as raw text. What was left out is said.
 """
 
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
+import msgspec
+
 from pipeline.machine.forms.heads import Form
-from pipeline.machine.values.json_object import Members, ObjectReader, State
 from pipeline.machine.values.json_source import string_of
 
 _NAMES = ("name", "tool", "tool_name", "toolName")
@@ -24,6 +26,7 @@ _PAIR = re.compile(
 )
 
 _QUOTE = re.compile(r'"|\\(?:.|\Z)', re.DOTALL)
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]')
 
 
 class Argument(NamedTuple):
@@ -140,8 +143,27 @@ def _object(source: str) -> dict[str, str] | None:
 
 def _pairs(source: str) -> list[Argument] | None:
     """The members of an object in order, each value in its source text; None when the source is no object."""
-    members = Members()
-    reader = ObjectReader(members, len(source))
-    if source[reader.read(source, 0) :].strip(" \t\n\r") or reader.state is not State.DONE:
+    try:
+        msgspec.json.decode(source, type=dict[str, msgspec.Raw])
+        return [Argument(msgspec.json.decode(key, type=str), value) for key, value in _members(source)]
+    except (msgspec.MsgspecError, RecursionError, UnicodeError):
         return None
-    return [Argument(key, value) for key, value in members.pairs]
+
+
+def _members(source: str) -> Iterator[tuple[str, str]]:
+    """Key and value of each member, as they stand in the text of a valid object."""
+    depth = 0
+    key, start = "", 0
+    for found in _TOKEN.finditer(source):
+        token = found.group()
+        if depth == 1 and token == ":":
+            key, start = source[start : found.start()].strip(), found.end()
+        elif depth == 1 and token in ",}":
+            if key:
+                yield key, source[start : found.start()].strip()
+            key, start = "", found.end()
+        if token in "{[":
+            depth += 1
+            start = found.end() if depth == 1 else start
+        elif token in "}]":
+            depth -= 1
