@@ -16,7 +16,8 @@ import msgspec
 from benchmarks.answers import read_stream
 from benchmarks.inputs import ENDS, Script, prose, thinking, tool_call
 from benchmarks.measure import Workload, WrongOutput
-from pipeline.emit.chat import ChatHead, ChatStream
+from pipeline.emit.base import AnswerHead
+from pipeline.emit.chat import ChatStream
 from pipeline.events import Event, TextDelta, ThinkingDelta, ToolCallDelta, ToolCallStart, UpstreamEvent, UsageReport
 from pipeline.flow import Exchange, Terms, open_stream
 from pipeline.identity import Identity
@@ -185,9 +186,9 @@ def _answer_machine(script: Script) -> AnswerMachine:
     return AnswerMachine(new_id=lambda: "call_1", tools=script.request.tools)
 
 
-def _head(script: Script) -> ChatHead:
+def _head(script: Script) -> AnswerHead:
     identity = Identity.frozen()
-    return ChatHead(identity.new("chatcmpl-"), identity.created(), script.request.model, show_thinking=True)
+    return AnswerHead(identity.new("chatcmpl-"), identity.created(), script.request.model, show_thinking=True)
 
 
 def _after_machine(script: Script) -> list[list[Event]]:

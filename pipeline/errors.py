@@ -52,14 +52,28 @@ class PenstockError(Exception):
     status: ClassVar[int] = 500
     type: ClassVar[str] = "internal_error"
     default_code: ClassVar[str] = "internal_error"
+    passes_elsewhere: ClassVar[bool] = False
+    """Whether the same request may pass at another target: the fault is this one's, and may be over soon."""
 
-    def __init__(self, message: str, *, code: str | None = None, param: str | None = None, retry_after_seconds: float | None = None) -> None:
-        """`param` is the path of the offending field; `retry_after_seconds` becomes the Retry-After header, rounded up."""
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        param: str | None = None,
+        retry_after_seconds: float | None = None,
+        may_pass_elsewhere: bool | None = None,
+    ) -> None:
+        """`param` is the path of the offending field; `retry_after_seconds` becomes the Retry-After header, rounded up.
+
+        `may_pass_elsewhere` is for the one error that is unlike the others of its class.
+        """
         super().__init__(message)
         self.message = message
         self.code = code or self.default_code
         self.param = param
         self.retry_after_seconds = retry_after_seconds
+        self.may_pass_elsewhere = self.passes_elsewhere if may_pass_elsewhere is None else may_pass_elsewhere
 
     def body(self) -> ErrorBody:
         """The `error` object as every OpenAI client reads it."""
@@ -164,6 +178,7 @@ class RateLimited(PenstockError):
     status = 429
     type = "rate_limit_error"
     default_code = "rate_limit_exceeded"
+    passes_elsewhere = True
 
 
 class QuotaExceeded(RateLimited):
@@ -193,6 +208,7 @@ class UpstreamError(PenstockError):
     status = 502
     type = "upstream_error"
     default_code = "upstream_error"
+    passes_elsewhere = True
 
 
 class UpstreamUnusable(UpstreamError):
@@ -200,6 +216,7 @@ class UpstreamUnusable(UpstreamError):
 
     status = 424
     default_code = "upstream_not_configured"
+    passes_elsewhere = False
 
 
 class UpstreamUnavailable(UpstreamError):
@@ -226,6 +243,7 @@ class AnswerUnsatisfied(UpstreamError):
     """The model did not keep what the request promised its client: JSON of a shape, or a call of a tool. Asking again may help."""
 
     default_code = "answer_unsatisfied"
+    passes_elsewhere = False
 
 
 class ProtocolViolation(UpstreamError):

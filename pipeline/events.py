@@ -5,7 +5,8 @@ upstream delta is one event and, at the end, one chunk. An empty list means sile
 
 A stream is well formed when it is zero or more deltas, calls, reports and notices, and then exactly one `Finish` or one `Failed`. A tool call is
 `ToolCallStart`, zero or more `ToolCallDelta`, `ToolCallEnd`; calls do not nest, and text may not come inside one. The concatenated `arguments` of a
-call are one valid JSON value exactly when its `ToolCallEnd` came, unless a Notice `invalid_arguments` says that the upstream sent something else.
+function's call are one valid JSON value exactly when its `ToolCallEnd` came, unless a Notice `invalid_arguments` says that the upstream sent other
+text. Those of a custom tool's call are its raw input, any text.
 
 Errors are events too. They become HTTP only at the edge of the pipeline (`pipeline.flow`).
 """
@@ -44,16 +45,20 @@ class RefusalDelta(msgspec.Struct, frozen=True, gc=False):
     text: str
 
 
-class ToolCallStart(msgspec.Struct, frozen=True, gc=False):
-    """A call opens. `index` counts the calls of this answer from 0; `id` is unique in the conversation; `name` is one of the client's tools."""
+class ToolCallStart(msgspec.Struct, frozen=True, gc=False, repr_omit_defaults=True):
+    """A call opens. `index` counts the calls of this answer from 0; `id` is unique in the conversation; `name` is one of the client's tools.
+
+    `custom` says that the tool is a custom one, whose arguments are raw text.
+    """
 
     index: int
     id: str
     name: str
+    custom: bool = False
 
 
 class ToolCallDelta(msgspec.Struct, frozen=True, gc=False):
-    """The next characters of the arguments' JSON text, never empty."""
+    """The next characters of the arguments: of their JSON text, or of a custom tool's raw input. Never empty."""
 
     index: int
     arguments: str

@@ -160,6 +160,8 @@ def event_line(event: Event) -> str:
         fields = {"error": type(error).__name__, "status": error.status, **error.body(), "retry_after_seconds": error.retry_after_seconds}
     else:
         fields = msgspec.structs.asdict(event)
+        if fields.get("custom") is False:
+            del fields["custom"]  # nearly every tool is a function
     shown = " ".join(f"{name}={json_line(value)}" for name, value in fields.items() if value is not None)
     return f"{type(event).__name__} {shown}".rstrip()
 

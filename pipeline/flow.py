@@ -19,12 +19,14 @@ import anyio.to_thread
 import msgspec
 
 from pipeline.clocks import SILENCE_SECONDS, Stop, Timeouts, Watched
-from pipeline.emit.chat import ChatHead, ChatStream, chat_answer
+from pipeline.emit.base import AnswerHead, Dialect, Emitter
+from pipeline.emit.chat import CHAT
 from pipeline.emit.whole import Whole
 from pipeline.errors import AnswerUnsatisfied, StreamCut
 from pipeline.events import Event, Failed, Finish, Notice, UpstreamEvent
 from pipeline.identity import Identity
 from pipeline.machine.answer import Markup
+from pipeline.machine.custom_calls import CustomCalls
 from pipeline.machine.json_answer import Checker
 from pipeline.machine.plain import PlainMachine
 from pipeline.machine.tools.inventory import ToolPolicy
@@ -46,7 +48,8 @@ LARGE_CHARS = 1_000_000
 class Terms(msgspec.Struct, frozen=True):
     """What an answer is made under: policies and clocks of the operator, ids and the time.
 
-    `strict_tool_choice`: an answer without the call that `tool_choice` required is a fault. `written` is given the calls as the model wrote them.
+    `strict_tool_choice`: an answer without the call that `tool_choice` required is a fault. `total_at` is when the total clock runs out, in
+    `anyio.current_time()`, where it runs already. `written` is given the calls as the model wrote them.
     """
 
     policy: ToolPolicy = ToolPolicy()
@@ -58,6 +61,9 @@ class Terms(msgspec.Struct, frozen=True):
     show_thinking: bool = False
     price: Price | None = None
     usage_method: Method = "calibrated"
+    dialect: Dialect = CHAT
+    keepalive_seconds: float = SILENCE_SECONDS
+    total_at: float | None = None
     written: list[WrittenCall] | None = None
 
 
@@ -86,10 +92,10 @@ class Exchange:
         self._checker = checker or (checker_of(request) if upstream.writes_markers else None)
         self._outgoing = upstream.write(request if model is None else msgspec.structs.replace(request, model=model))
         self._key = key
-        self._total_at: float | None = None
+        self._total_at = terms.total_at
         self.meter = UsageMeter(self._outgoing.prompt, terms.usage_method, counted=self._outgoing.counted)
-        self.head = ChatHead(
-            id=terms.identity.new("chatcmpl-"),
+        self.head = AnswerHead(
+            id=terms.identity.new(terms.dialect.id_prefix),
             created=terms.identity.created(),
             model=request.model,
             show_thinking=terms.show_thinking,
@@ -128,7 +134,10 @@ class Exchange:
         if self._total_at is None:  # one clock for all attempts
             self._total_at = anyio.current_time() + terms.timeouts.total_seconds
         source = Watched(self.upstream.stream(self._outgoing, self._key), terms.timeouts, terms.stop, total_at=self._total_at)
-        return stage(stage(complete(source), self._reader()), self.meter.feed)
+        answer = stage(complete(source), self._reader())
+        if wrapped := self._wrapped():
+            answer = stage(answer, CustomCalls(wrapped).feed)
+        return stage(answer, self.meter.feed)
 
     def again(self) -> None:
         """Prepare a second attempt: the same request, under new ids; what both use is counted."""
@@ -141,7 +150,7 @@ class Exchange:
             return PlainMachine().feed
         terms = self.terms
         return PromptReader(
-            self.request,
+            self._outgoing.request,  # in which there are functions only
             self._checker,
             new_id=partial(terms.identity.new, "call_"),
             count=self.meter.new_count(),
@@ -151,6 +160,11 @@ class Exchange:
             written=terms.written,
         ).feed
 
+    def _wrapped(self) -> frozenset[str]:
+        """The client's custom tools that the upstream was offered as functions."""
+        as_functions = {tool.name for tool in self._outgoing.request.tools if not tool.custom}
+        return frozenset(tool.name for tool in self.request.tools if tool.custom and tool.name in as_functions)
+
 
 class Answer:
     """An answer that has begun: `pieces` are its bytes, `notices` what is known before the first of them, and `emitter` knows afterwards how it went.
@@ -159,7 +173,7 @@ class Answer:
     """
 
     def __init__(
-        self, events: AsyncGenerator[list[Event], None], emitter: ChatStream, pieces: AsyncGenerator[bytes, None], notices: list[Notice]
+        self, events: AsyncGenerator[list[Event], None], emitter: Emitter, pieces: AsyncGenerator[bytes, None], notices: list[Notice]
     ) -> None:
         self.emitter = emitter
         self.pieces = pieces
@@ -175,7 +189,7 @@ class Answer:
 async def open_stream(exchange: Exchange) -> Answer:
     """Pull until the upstream has said something, then give the stream; raises PenstockError when what it said is a fault."""
     events = exchange.events()
-    emitter = ChatStream(exchange.head, exchange.meter.report)
+    emitter = exchange.terms.dialect.stream(exchange.head, exchange.meter.report)
     emitter.notices.extend(exchange.notices)
     first: list[Event] = []
     try:
@@ -185,7 +199,7 @@ async def open_stream(exchange: Exchange) -> Answer:
         raise
     finally:
         exchange.noticed = [*exchange.notices, *(event for event in first if isinstance(event, Notice))]
-    return Answer(events, emitter, emitted(first, events, emitter), exchange.noticed)
+    return Answer(events, emitter, emitted(first, events, emitter, exchange.terms.keepalive_seconds), exchange.noticed)
 
 
 async def collect(exchange: Exchange) -> tuple[bytes, Whole]:
@@ -202,7 +216,7 @@ async def collect(exchange: Exchange) -> tuple[bytes, Whole]:
     if whole.error is not None:
         exchange.noticed = whole.notices
         raise whole.error
-    return chat_answer(exchange.head, whole, exchange.meter.report()), whole
+    return exchange.terms.dialect.whole(exchange.head, whole, exchange.meter.report()), whole
 
 
 async def folded(exchange: Exchange) -> Whole:
@@ -254,7 +268,9 @@ async def first_events(events: AsyncIterator[list[Event]], begun: list[Event]) -
     raise StreamCut("The upstream's stream ended before it began.")
 
 
-async def emitted(first: list[Event], events: AsyncGenerator[list[Event], None], emitter: ChatStream) -> AsyncGenerator[bytes, None]:
+async def emitted(
+    first: list[Event], events: AsyncGenerator[list[Event], None], emitter: Emitter, keepalive_seconds: float = SILENCE_SECONDS
+) -> AsyncGenerator[bytes, None]:
     """The emitter as the last stage: never an empty piece, and a comment whenever nothing was to be shown for a while."""
     async with aclosing(events):
         yield emitter.feed(first)
@@ -262,7 +278,7 @@ async def emitted(first: list[Event], events: AsyncGenerator[list[Event], None],
         async for batch in events:
             piece = emitter.feed(batch)
             now = monotonic()
-            if not piece and now - quiet_since >= SILENCE_SECONDS:
+            if not piece and now - quiet_since >= keepalive_seconds:
                 piece = emitter.feed([])
             if piece:
                 quiet_since = now

@@ -1,9 +1,9 @@
 """The canonical Request: what every client dialect is parsed into, and what every upstream is written from.
 
 Only what the stages need is here, in one shape. A body's own dialect, spelling and order of fields are gone, except `extra`: the client's fields that
-no stage reads, kept for upstreams that take them unchanged (`pass_fields`). What was mapped or repaired on the way in is named in `notices`, and
-`ignored` names what no upstream gets: a field whose wish another one overruled, or a key of an object that is read in part (`reasoning.summary`). So
-an answer can say what became of them (`pipeline.parameters.ignored_by`).
+no stage reads, of the body and of each thing in it, kept for upstreams that take them unchanged (`pass_fields`). What was mapped or repaired on the
+way in is named in `notices`, and `ignored` names what no upstream gets: a field whose wish another one overruled, or a key of an object that is read
+in part (`reasoning.summary`). So an answer can say what became of them (`pipeline.parameters.ignored_by`).
 """
 
 from enum import StrEnum
@@ -26,32 +26,47 @@ class Role(StrEnum):
     TOOL = "tool"
 
 
-class TextPart(msgspec.Struct, frozen=True):
+class TextPart(msgspec.Struct, frozen=True, repr_omit_defaults=True):
     """Text of a message."""
 
     text: str
+    extra: dict[str, Json] = {}
 
 
-class ImagePart(msgspec.Struct, frozen=True):
+class ImagePart(msgspec.Struct, frozen=True, repr_omit_defaults=True):
     """An image by URL: `data:` or http(s). `detail` is the client's own word, `auto` where it gave none; `data` is the file where it was fetched."""
 
     url: str
     detail: str = "auto"
     data: bytes | None = None
+    extra: dict[str, Json] = {}
 
 
-Part = TextPart | ImagePart
+class OpaquePart(msgspec.Struct, frozen=True):
+    """A part that is neither text nor an image (`file`, `input_audio`, …): `fields` is the whole part as the client wrote it, `path` where it stands.
+
+    Only an upstream of the same dialect can take it; any other refuses the request.
+    """
+
+    kind: str
+    fields: dict[str, Json]
+    path: str
 
 
-class ToolCall(msgspec.Struct, frozen=True):
-    """A call in the history. `arguments` is the JSON text as the client echoed it."""
+Part = TextPart | ImagePart | OpaquePart
+
+
+class ToolCall(msgspec.Struct, frozen=True, repr_omit_defaults=True):
+    """A call in the history. `arguments` is the JSON text as the client echoed it; of a `custom` tool's call it is the raw input, any text."""
 
     id: str
     name: str
     arguments: str
+    custom: bool = False
+    extra: dict[str, Json] = {}
 
 
-class Message(msgspec.Struct, frozen=True):
+class Message(msgspec.Struct, frozen=True, repr_omit_defaults=True):
     """One turn.
 
     `tool_calls` and `reasoning` only with ASSISTANT, `tool_call_id` only with TOOL; `name` is the tool's name there and the author's elsewhere.
@@ -63,6 +78,7 @@ class Message(msgspec.Struct, frozen=True):
     tool_call_id: str | None = None
     name: str | None = None
     reasoning: str | None = None
+    extra: dict[str, Json] = {}
 
     @property
     def text(self) -> str:
@@ -70,13 +86,27 @@ class Message(msgspec.Struct, frozen=True):
         return "".join(part.text for part in self.parts if isinstance(part, TextPart))
 
 
-class Tool(msgspec.Struct, frozen=True):
-    """A function that the client offers. `parameters` is its JSON Schema as sent, `{}` where it sent none."""
+class Grammar(msgspec.Struct, frozen=True):
+    """What the input of a custom tool has to match: `syntax` is `lark` or `regex`, `definition` the grammar's text."""
+
+    syntax: str
+    definition: str
+
+
+class Tool(msgspec.Struct, frozen=True, repr_omit_defaults=True):
+    """A tool that the client offers: a function, or a `custom` tool.
+
+    A function's `parameters` is its JSON Schema as sent, `{}` where it sent none. A custom tool takes one raw text, of a `grammar` or of any form; it
+    has no parameters. For an upstream that knows only functions it is written as one (`pipeline.prompt.custom_tools`).
+    """
 
     name: str
     description: str = ""
     parameters: dict[str, Json] = {}
     strict: bool | None = None
+    custom: bool = False
+    grammar: Grammar | None = None
+    extra: dict[str, Json] = {}
 
 
 class ToolMode(StrEnum):
@@ -118,13 +148,25 @@ class Options(msgspec.Struct, frozen=True):
     parallel_tool_calls: bool = True
     reasoning_effort: str | None = None
     reasoning: bool = False
+    verbosity: str | None = None
+
+
+class ContextRule(msgspec.Struct, frozen=True):
+    """What a route says of its model's window: `tokens` that fit, and what becomes of a longer conversation (`error`, `trim` or `signal`).
+
+    What is None the upstream's own settings say.
+    """
+
+    tokens: int | None = None
+    overflow: str | None = None
 
 
 class Request(msgspec.Struct, frozen=True):
     """One request, ready for an upstream.
 
     `model` is the id as the client wrote it; `include_usage` asks for a usage chunk at the end of a stream; `agent` is Agent mode in the words of
-    Composer (tools were offered, or the request came by /opencode); `conversation` is a stable id where the client gave one.
+    Composer (tools were offered, or the request came by /opencode); `conversation` is a stable id where the client gave one;
+    `context` is the route's.
     """
 
     model: str
@@ -136,6 +178,7 @@ class Request(msgspec.Struct, frozen=True):
     include_usage: bool = False
     agent: bool = False
     conversation: str | None = None
+    context: ContextRule = ContextRule()
     extra: dict[str, Json] = {}
     ignored: tuple[str, ...] = ()
     notices: tuple[Notice, ...] = ()

@@ -3,7 +3,7 @@
 import logging
 import time
 
-from pipeline.emit.chat import ChatStream
+from pipeline.emit.base import Emitter
 from pipeline.events import Notice
 
 RECORD = "penstock.record"
@@ -27,7 +27,7 @@ class Record:
         self.key = ""
         self.error = ""
         self.notices: list[Notice] = []
-        self.stream: ChatStream | None = None
+        self.stream: Emitter | None = None
         self.complete = False
         self.sent_bytes = 0
         self._started = time.monotonic()

@@ -15,7 +15,8 @@ from syrupy.data import Snapshot, SnapshotCollection
 from syrupy.extensions.single_file import SingleFileSnapshotExtension
 
 from pipeline.cases import EXPECTED, Case, find_cases, load_case, shipped
-from pipeline.emit.chat import ChatHead, ChatStream
+from pipeline.emit.base import AnswerHead
+from pipeline.emit.chat import ChatStream
 from pipeline.events import Failed, Finish, UpstreamEvent
 from pipeline.expectations import FORMS, Replay, http_error
 from pipeline.flow import Terms
@@ -115,7 +116,7 @@ class Feeder:
         identity, policy = Identity.frozen(), Terms().policy
         decoder = self.kind.decoder(self.prompt, self.model)
         meter = UsageMeter(self.prompt)
-        head = ChatHead(identity.new("chatcmpl-"), identity.created(), self.request.model, include_usage=self.request.include_usage)
+        head = AnswerHead(identity.new("chatcmpl-"), identity.created(), self.request.model, include_usage=self.request.include_usage)
         emitter = ChatStream(head, meter.report)
         machine = (
             PlainMachine()

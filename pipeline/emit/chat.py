@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from pipeline.emit.base import AnswerHead, Dialect
 from pipeline.emit.whole import Whole
 from pipeline.errors import PenstockError
 from pipeline.events import (
@@ -37,17 +38,6 @@ CONTENT_TYPE = "text/event-stream; charset=utf-8"
 _encode = msgspec.json.Encoder().encode
 
 
-class ChatHead(msgspec.Struct, frozen=True):
-    """What is the same all through one answer. `model` is the id as the client wrote it, `created` in seconds since the epoch."""
-
-    id: str
-    created: int
-    model: str
-    show_thinking: bool = False
-    include_usage: bool = False
-    price: Price | None = None
-
-
 def usage_body(usage: UsageReport, price: Price | None) -> dict[str, Any]:
     """The `usage` object."""
     body: dict[str, Any] = {
@@ -71,13 +61,14 @@ def error_event(error: PenstockError) -> bytes:
 class ChatStream:
     """The stream form; `usage` is asked once, at the end."""
 
-    def __init__(self, head: ChatHead, usage: Callable[[], UsageReport]) -> None:
+    def __init__(self, head: AnswerHead, usage: Callable[[], UsageReport]) -> None:
         self._head = head
         self._usage = usage
         self.chunks = 0
         self.notices: list[Notice] = []
         self.reason: FinishReason | None = None
         self.error: PenstockError | None = None
+        self.is_broken = False
         self._before_delta = (
             b'data: {"id":'
             + _encode(head.id)
@@ -151,7 +142,7 @@ class ChatStream:
         return last + self._before_delta + b'],"usage":' + _encode(usage_body(self._usage(), self._head.price)) + b"}\n\n" + DONE
 
 
-def chat_answer(head: ChatHead, whole: Whole, usage: UsageReport) -> bytes:
+def chat_answer(head: AnswerHead, whole: Whole, usage: UsageReport) -> bytes:
     """The whole form, for an answer without an error: `content` is null exactly if there are only calls."""
     text = whole.text + whole.refusal
     message: dict[str, Any] = {"role": "assistant", "content": None if whole.calls and not text else text, "refusal": None}
@@ -171,3 +162,7 @@ def chat_answer(head: ChatHead, whole: Whole, usage: UsageReport) -> bytes:
             "usage": usage_body(usage, head.price),
         }
     )
+
+
+CHAT = Dialect("chatcmpl-", ChatStream, chat_answer)
+"""Chat Completions."""

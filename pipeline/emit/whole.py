@@ -76,7 +76,7 @@ class Whole:
                     self._open[index][1].append(arguments)
                 case ToolCallEnd(index):
                     start, pieces = self._open.pop(index)
-                    self.calls.append(ToolCall(start.id, start.name, "".join(pieces)))
+                    self.calls.append(ToolCall(start.id, start.name, "".join(pieces), custom=start.custom))
                 case Notice():
                     self.notices.append(event)
                 case Finish(reason, _):

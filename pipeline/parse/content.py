@@ -54,7 +54,7 @@ def read_content(content: Content, path: str) -> tuple[Part, ...]:
         UnsupportedParameter: a part that is neither text nor an image.
 
     >>> read_content([PartBody("text", text="Hi"), PartBody("input_image", image_url="https://a.example/b.png")], "messages[0].content")
-    (TextPart(text='Hi'), ImagePart(url='https://a.example/b.png', detail='auto', data=None))
+    (TextPart(text='Hi'), ImagePart(url='https://a.example/b.png'))
     """
     if content is None:
         return ()

@@ -21,7 +21,7 @@ import msgspec
 
 from pipeline.errors import UnsupportedParameter
 from pipeline.events import Notice
-from pipeline.request import AnswerFormat, ImagePart, Json, Message, Part, Request, Role, TextPart, Tool, ToolChoice, ToolMode
+from pipeline.request import AnswerFormat, ImagePart, Json, Message, OpaquePart, Part, Request, Role, TextPart, Tool, ToolChoice, ToolMode
 
 PASS_ALL = "all"
 
@@ -168,6 +168,8 @@ def _content(message: Message, path: str, profile: ChatProfile) -> Json:
 def _part(part: Part, path: str, profile: ChatProfile) -> Json:
     if isinstance(part, TextPart):
         return {"type": "text", "text": part.text}
+    if isinstance(part, OpaquePart):
+        return part.fields
     if not profile.images:
         raise UnsupportedParameter(f"{path} is an image, and this model takes none.", param=path)
     return {"type": "image_url", "image_url": _image(part)}

@@ -23,7 +23,7 @@ def redacted(error: PenstockError, secrets: Collection[str]) -> PenstockError:
     param = None if error.param is not None and _holds(error.param, secrets) else error.param
     if (message, code, param) == (error.message, error.code, error.param):
         return error
-    return type(error)(message, code=code, param=param, retry_after_seconds=error.retry_after_seconds)
+    return type(error)(message, code=code, param=param, retry_after_seconds=error.retry_after_seconds, may_pass_elsewhere=error.may_pass_elsewhere)
 
 
 def _holds(word: str, secrets: Collection[str]) -> bool:

@@ -5,7 +5,8 @@ import json
 import pytest
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
-from pipeline.emit.chat import DONE, KEEPALIVE, ChatHead, ChatStream, chat_answer
+from pipeline.emit.base import AnswerHead
+from pipeline.emit.chat import DONE, KEEPALIVE, ChatStream, chat_answer
 from pipeline.emit.whole import Whole
 from pipeline.errors import StreamCut
 from pipeline.events import (
@@ -25,11 +26,11 @@ from pipeline.events import (
 from pipeline.models import Price
 
 USAGE = UsageReport(1_000_000, 2_000_000, reasoning_tokens=5, cached_tokens=7)
-HEAD = ChatHead("chatcmpl-1", 17, "composer-2.5", show_thinking=True, include_usage=True, price=Price(0.5, 2.5))
+HEAD = AnswerHead("chatcmpl-1", 17, "composer-2.5", show_thinking=True, include_usage=True, price=Price(0.5, 2.5))
 CALL: list[Event] = [ToolCallStart(0, "call_1", "Read"), ToolCallDelta(0, '{"path":'), ToolCallDelta(0, '"a"}'), ToolCallEnd(0)]
 
 
-def chunks(*lists: list[Event], head: ChatHead = HEAD) -> list[dict]:
+def chunks(*lists: list[Event], head: AnswerHead = HEAD) -> list[dict]:
     emitter = ChatStream(head, lambda: USAGE)
     data = b"".join(emitter.feed(events) for events in lists)
     found = [json.loads(line.removeprefix("data: ")) for line in data.decode().split("\n\n") if line.startswith("data: {")]
@@ -40,7 +41,7 @@ def chunks(*lists: list[Event], head: ChatHead = HEAD) -> list[dict]:
     return found
 
 
-def deltas(*lists: list[Event], head: ChatHead = HEAD) -> list[dict]:
+def deltas(*lists: list[Event], head: AnswerHead = HEAD) -> list[dict]:
     return [chunk["choices"][0]["delta"] for chunk in chunks(*lists, head=head) if chunk["choices"]][1:]
 
 
@@ -67,7 +68,7 @@ def test_a_call_names_itself_once():
 
 @pytest.mark.parametrize(("shown", "expected"), [(True, [{"reasoning_content": "hm"}]), (False, [])])
 def test_thinking_is_shown_or_not(shown, expected):
-    head = ChatHead("chatcmpl-1", 17, "m", show_thinking=shown)
+    head = AnswerHead("chatcmpl-1", 17, "m", show_thinking=shown)
     assert deltas([ThinkingDelta("hm")], head=head) == expected
 
 

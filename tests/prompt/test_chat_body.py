@@ -207,7 +207,7 @@ OPTIONAL = {
     "tools": OFFERED,
     "temperature": st.floats(0, 2),
     "max_tokens": st.integers(1, 10**6),
-    "stop": st.lists(TEXTS, min_size=1),
+    "stop": st.lists(TEXTS, min_size=1, max_size=16),
     "reasoning_effort": st.sampled_from(["low", "high"]),
     "client_metadata": JSON,
 }

@@ -188,15 +188,19 @@ def pairs_across(before, after):
 
 def test_as_little_goes_as_can():
     request = Request("m", conversation("S U A S U A U S A"))
-    smallest: dict[tuple[Message, ...], Window] = {}
+    smallest: dict[int, tuple[Message, ...]] = {}
+    windows: dict[int, Window] = {}
     for tokens in range(600, 3_000, 5):
         try:
             fitted = fit(request, tokens)
         except ContextLengthExceeded:
             continue
-        smallest.setdefault(fitted.request.messages, Window(tokens))
-    assert [len(messages) for messages in smallest] == [5, 7, 9]
-    for messages, window in smallest.items():
+        left = len(fitted.request.messages)
+        assert smallest.setdefault(left, fitted.request.messages) == fitted.request.messages
+        windows.setdefault(left, Window(tokens))
+    assert list(smallest) == [5, 7, 9]
+    for left, messages in smallest.items():
+        window = windows[left]
         unused = window.tokens - window.kept_for_answer(None) - chars4(assemble_prompt(Request("m", messages)))
         assert 0 <= unused <= 10  # each part is rounded up
 
