@@ -169,7 +169,7 @@ class Exchange:
 class Answer:
     """An answer that has begun: `pieces` are its bytes, `notices` what is known before the first of them, and `emitter` knows afterwards how it went.
 
-    Whoever opened it closes it.
+    Whoever opened it closes it; `on_close` is then called, once.
     """
 
     def __init__(
@@ -178,12 +178,16 @@ class Answer:
         self.emitter = emitter
         self.pieces = pieces
         self.notices = notices
+        self.on_close: Callable[[], None] | None = None
         self._events = events
 
     async def aclose(self) -> None:
         """Close the stream and its upstream, also one whose first piece was never asked for."""
         await self.pieces.aclose()
         await self._events.aclose()
+        told, self.on_close = self.on_close, None
+        if told is not None:
+            told()
 
 
 async def open_stream(exchange: Exchange) -> Answer:

@@ -33,10 +33,14 @@ LARGEST_ANSWER_SHARE = 2
 
 
 class Overflow(StrEnum):
-    """What becomes of a request that does not fit: it is refused, or its oldest turns go."""
+    """What becomes of a request that does not fit: it is refused, its oldest turns go, or it is refused in the way that makes Cursor shorten it.
+
+    SIGNAL is ERROR here: only the surface that Cursor asks knows how to say it.
+    """
 
     ERROR = "error"
     TRIM = "trim"
+    SIGNAL = "signal"
 
 
 class Window(msgspec.Struct, frozen=True):
