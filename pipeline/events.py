@@ -12,6 +12,7 @@ Errors are events too. They become HTTP only at the edge of the pipeline (`pipel
 """
 
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 
@@ -70,14 +71,22 @@ class ToolCallEnd(msgspec.Struct, frozen=True, gc=False):
     index: int
 
 
-class UsageReport(msgspec.Struct, frozen=True, gc=False):
-    """Token counts. `estimated` is False only for figures that the upstream measured."""
+class UsageReport(msgspec.Struct, frozen=True):
+    """Token counts. `estimated` is False only for figures that the upstream measured.
+
+    `extra` is what else it measured, under its own names and as it wrote them: more details, or a cost.
+    """
 
     prompt_tokens: int
     completion_tokens: int
     reasoning_tokens: int = 0
     cached_tokens: int = 0
     estimated: bool = True
+    extra: dict[str, Any] = {}
+
+    def __repr__(self) -> str:
+        shown = {name: getattr(self, name) for name in self.__struct_fields__ if name != "extra" or self.extra}
+        return f"UsageReport({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
     @property
     def total_tokens(self) -> int:

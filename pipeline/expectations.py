@@ -6,6 +6,7 @@ are frozen and the clocks are off, so that the same case always gives the same b
 - `events.txt`: the events, one a line, as `Type field=value`; values are JSON, characters that end a line or steer a terminal are escaped.
 - `chat.sse`: the streamed answer, raw. Keep-alive comments are left out, since they tell of the clock and not of the answer.
 - `chat.json`: the whole answer, raw.
+- `cursor.sse`, `cursor.json`: the same two as Cursor gets them, of a case whose request is one of Cursor's.
 
 An answer that fails before it has begun is an HTTP error: its file then holds `HTTP <status>`, `Retry-After` where there is one, an empty line, and
 the body. The bytes depend on the case alone: neither the cut of the stream nor the speed may change them.
@@ -19,13 +20,16 @@ import math
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from pipeline.cases import META, REQUEST, Case, CaseError
 from pipeline.clocks import Timeouts
-from pipeline.emit.chat import KEEPALIVE
+from pipeline.emit.base import BrokenOff, Dialect
+from pipeline.emit.chat import CHAT, KEEPALIVE
+from pipeline.emit.cursor import cursor_dialect
 from pipeline.errors import PenstockError
 from pipeline.events import Event, Failed
 from pipeline.flow import Exchange, Terms, collect, open_stream
@@ -36,6 +40,8 @@ from pipeline.parse.cursor import parse_cursor
 from pipeline.request import Request
 from pipeline.upstream.replayed import ReplayedUpstream, Split
 
+CURSOR = cursor_dialect("think")
+BROKEN = b"[the connection is broken off here]\n"
 NO_CLOCKS = Timeouts(first_event_seconds=math.inf, idle_seconds=math.inf, total_seconds=math.inf)
 
 # JSON escapes the other control characters itself.
@@ -93,13 +99,13 @@ class Replay(msgspec.Struct, frozen=True):
         except PenstockError as error:
             raise CaseError(f"{self.case.path / REQUEST}: {error.message}") from None
 
-    def exchange(self, request: Request | None = None, written: list[WrittenCall] | None = None) -> Exchange:
+    def exchange(self, request: Request | None = None, written: list[WrittenCall] | None = None, dialect: Dialect = CHAT) -> Exchange:
         """A fresh exchange under frozen terms; raises CaseError.
 
         `request` stands for the recorded one where it is given, and calls are added to `written` as the model wrote them.
         """
         upstream = ReplayedUpstream(self.case, self.split, self.speed)
-        terms = Terms(timeouts=NO_CLOCKS, identity=Identity.frozen(), written=written)
+        terms = Terms(timeouts=NO_CLOCKS, identity=Identity.frozen(), written=written, dialect=dialect)
         try:
             return Exchange(request or self.request(), upstream, terms)
         except PenstockError as error:
@@ -128,29 +134,46 @@ async def events_text(replay: Replay) -> bytes:
     return "".join(event_line(event) + "\n" for event in await replayed_events(replay)).encode()
 
 
-async def chat_stream(replay: Replay) -> bytes:
-    """`chat.sse`; streamed also when the recorded request did not ask for it."""
+async def streamed(replay: Replay, dialect: Dialect = CHAT) -> bytes:
+    """A stream of a dialect; also when the recorded request did not ask for one. One that is broken off says so behind its last byte."""
+    pieces: list[bytes] = []
     try:
-        answer = await open_stream(replay.exchange())
+        answer = await open_stream(replay.exchange(dialect=dialect))
     except PenstockError as error:
         return http_error(error)
     try:
-        return b"".join([piece async for piece in answer.pieces if piece != KEEPALIVE])
+        async for piece in answer.pieces:
+            if piece != KEEPALIVE:
+                pieces.append(piece)
+    except BrokenOff:
+        pieces.append(BROKEN)
     finally:
         await answer.aclose()
+    return b"".join(pieces)
 
 
-async def chat_whole(replay: Replay) -> bytes:
-    """`chat.json`."""
+async def whole(replay: Replay, dialect: Dialect = CHAT) -> bytes:
+    """A whole answer of a dialect."""
     try:
-        body, _ = await collect(replay.exchange())
+        body, _ = await collect(replay.exchange(dialect=dialect))
     except PenstockError as error:
         return http_error(error)
     return body
 
 
-FORMS: dict[str, Callable[[Replay], Awaitable[bytes]]] = {"events.txt": events_text, "chat.sse": chat_stream, "chat.json": chat_whole}
+FORMS: dict[str, Callable[[Replay], Awaitable[bytes]]] = {
+    "events.txt": events_text,
+    "chat.sse": streamed,
+    "chat.json": whole,
+    "cursor.sse": partial(streamed, dialect=CURSOR),
+    "cursor.json": partial(whole, dialect=CURSOR),
+}
 """File name -> what makes it."""
+
+
+def files_of(case: Case) -> tuple[str, ...]:
+    """The files that a case has: those of Cursor's dialect only where Cursor asked."""
+    return tuple(file for file in FORMS if case.meta.surface == "cursor" or not file.startswith("cursor."))
 
 
 def event_line(event: Event) -> str:
@@ -160,8 +183,8 @@ def event_line(event: Event) -> str:
         fields = {"error": type(error).__name__, "status": error.status, **error.body(), "retry_after_seconds": error.retry_after_seconds}
     else:
         fields = msgspec.structs.asdict(event)
-        if fields.get("custom") is False:
-            del fields["custom"]  # nearly every tool is a function
+        # nearly every tool is a function, and nearly every usage holds nothing else
+        fields = {name: value for name, value in fields.items() if (name, value) not in (("custom", False), ("extra", {}))}
     shown = " ".join(f"{name}={json_line(value)}" for name, value in fields.items() if value is not None)
     return f"{type(event).__name__} {shown}".rstrip()
 

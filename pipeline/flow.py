@@ -19,7 +19,7 @@ import anyio.to_thread
 import msgspec
 
 from pipeline.clocks import SILENCE_SECONDS, Stop, Timeouts, Watched
-from pipeline.emit.base import AnswerHead, Dialect, Emitter
+from pipeline.emit.base import AnswerHead, BrokenOff, Dialect, Emitter
 from pipeline.emit.chat import CHAT
 from pipeline.emit.whole import Whole
 from pipeline.errors import AnswerUnsatisfied, StreamCut
@@ -28,6 +28,7 @@ from pipeline.identity import Identity
 from pipeline.machine.answer import Markup
 from pipeline.machine.custom_calls import CustomCalls
 from pipeline.machine.json_answer import Checker
+from pipeline.machine.limits import LimitsMachine
 from pipeline.machine.plain import PlainMachine
 from pipeline.machine.tools.inventory import ToolPolicy
 from pipeline.machine.written import WrittenCall
@@ -49,7 +50,8 @@ class Terms(msgspec.Struct, frozen=True):
     """What an answer is made under: policies and clocks of the operator, ids and the time.
 
     `strict_tool_choice`: an answer without the call that `tool_choice` required is a fault. `total_at` is when the total clock runs out, in
-    `anyio.current_time()`, where it runs already. `written` is given the calls as the model wrote them.
+    `anyio.current_time()`, where it runs already. `observe` is shown the events as the client gets them, and passes them on. `written` is given the
+    calls as the model wrote them.
     """
 
     policy: ToolPolicy = ToolPolicy()
@@ -64,6 +66,7 @@ class Terms(msgspec.Struct, frozen=True):
     dialect: Dialect = CHAT
     keepalive_seconds: float = SILENCE_SECONDS
     total_at: float | None = None
+    observe: Callable[[list[Event]], list[Event]] | None = None
     written: list[WrittenCall] | None = None
 
 
@@ -137,6 +140,8 @@ class Exchange:
         answer = stage(complete(source), self._reader())
         if wrapped := self._wrapped():
             answer = stage(answer, CustomCalls(wrapped).feed)
+        if terms.observe is not None:
+            answer = stage(answer, terms.observe)
         return stage(answer, self.meter.feed)
 
     def again(self) -> None:
@@ -147,7 +152,7 @@ class Exchange:
     def _reader(self) -> Callable[[list[UpstreamEvent]], list[Event]]:
         """The machine that an answer goes through. An upstream that takes nothing but a prompt keeps no promises, so they are kept here."""
         if not self.upstream.writes_markers:
-            return PlainMachine().feed
+            return PlainMachine(LimitsMachine(self._outgoing.stops) if self._outgoing.stops else None).feed
         terms = self.terms
         return PromptReader(
             self._outgoing.request,  # in which there are functions only
@@ -275,15 +280,21 @@ async def first_events(events: AsyncIterator[list[Event]], begun: list[Event]) -
 async def emitted(
     first: list[Event], events: AsyncGenerator[list[Event], None], emitter: Emitter, keepalive_seconds: float = SILENCE_SECONDS
 ) -> AsyncGenerator[bytes, None]:
-    """The emitter as the last stage: never an empty piece, and a comment whenever nothing was to be shown for a while."""
+    """The emitter as the last stage: never an empty piece, and a comment whenever nothing was to be shown for a while.
+
+    Raises BrokenOff behind the last piece of an answer whose client must not take it for whole.
+    """
     async with aclosing(events):
         yield emitter.feed(first)
         quiet_since = monotonic()
         async for batch in events:
-            piece = emitter.feed(batch)
             now = monotonic()
+            # an empty list is `SILENCE_SECONDS` of silence, or less
+            piece = emitter.feed(batch) if batch or keepalive_seconds <= SILENCE_SECONDS else b""
             if not piece and now - quiet_since >= keepalive_seconds:
                 piece = emitter.feed([])
             if piece:
                 quiet_since = now
                 yield piece
+    if emitter.is_broken:
+        raise BrokenOff

@@ -5,8 +5,8 @@ are taken and, for each family, what is done (`Effect`) and in a sentence for us
 types and ranges, refuses what is `REJECTED` and sets aside what no parser reads; `ignored_by` names what has no effect, which is the response header
 `penstock-ignored`; and docs/parameters.md is printed. A test sends each row through a server and compares what happened.
 
-Invariants: every field of a body has a row, the last one stands for all that are not named. What is ignored on one family is passed on or ignored on
-the other, never half read: such a field is kept as the client sent it (`Request.extra`).
+Invariants: every field of a body has a row, the last one stands for all that are not named. What is ignored on one family is passed on, ignored
+or mapped on the others, never half read: such a field is kept as the client sent it (`Request.extra`).
 """
 
 from collections.abc import Collection
@@ -29,6 +29,9 @@ class Family(StrEnum):
 
     OPENAI_CHAT = "OpenAI-compatible"
     """What takes a Chat Completions body."""
+
+    OPENAI_RESPONSES = "OpenAI Responses"
+    """What takes a Responses body."""
 
 
 class Effect(StrEnum):
@@ -78,6 +81,7 @@ class Parameter(msgspec.Struct, frozen=True):
 
     `shape` is the type, or the name of one that a parser of its own checks; `low` and `high` bound a number, or each number of an object. `harmless`
     are the values of a rejected one that ask for nothing. `values` says which values it is about, where they do not all fare alike.
+    `openai_responses` is None where it is what is done on `openai_chat`.
     """
 
     name: str
@@ -88,10 +92,13 @@ class Parameter(msgspec.Struct, frozen=True):
     high: float | None = None
     harmless: tuple[Json, ...] = ()
     values: str = ""
+    openai_responses: Outcome | None = None
 
     def outcome(self, family: Family) -> Outcome:
         """What is done on upstreams of a family."""
-        return self.composer if family is Family.COMPOSER else self.openai_chat
+        if family is Family.COMPOSER:
+            return self.composer
+        return self.openai_chat if family is Family.OPENAI_CHAT or self.openai_responses is None else self.openai_responses
 
     @property
     def takes(self) -> str:
@@ -116,8 +123,8 @@ def _both(name: str, shape: Any, effect: Effect, says: str = "") -> Parameter:
     return Parameter(name, Outcome(effect, says), Outcome(effect, says), shape)
 
 
-def _kept(name: str, shape: Any, low: float | None = None, high: float | None = None) -> Parameter:
-    return Parameter(name, Outcome(Effect.IGNORED), Outcome(Effect.PASSED_ON), shape, low, high)
+def _kept(name: str, shape: Any, low: float | None = None, high: float | None = None, *, responses: Outcome | None = None) -> Parameter:
+    return Parameter(name, Outcome(Effect.IGNORED), Outcome(Effect.PASSED_ON), shape, low, high, openai_responses=responses)
 
 
 def _rejected(name: str, shape: Any, says: str, *harmless: Json, low: float | None = None, high: float | None = None) -> Parameter:
@@ -132,10 +139,12 @@ def _limit(name: str) -> Parameter:
         int,
         1,
         MAX_COUNT,
+        openai_responses=Outcome(Effect.HONOURED, "Sent as `max_output_tokens`."),
     )
 
 
 _SHOWS_REASONING = "shows the model's reasoning in the answer where `reasoning.output` is `on-request`"
+_LACKING = Outcome(Effect.IGNORED, "The Responses API has none.")
 _LEGACY = "A notice `legacy_functions` says so."
 
 # Sources: OpenAI's Chat Completions reference for names, types and ranges; max_output_tokens and text are the Responses spelling of the same wish.
@@ -151,13 +160,24 @@ PARAMETERS = (
         Outcome(Effect.HONOURED, "Sent as one prompt. Reasoning in the history is left out."),
         Outcome(Effect.HONOURED, "Results of tools are put behind their calls, with the notice `tool_results_moved`."),
         "an array that is not empty",
+        openai_responses=Outcome(
+            Effect.HONOURED,
+            "Each message, call and result is an item of `input`; a system message of text at the very beginning is `instructions`. Reasoning in the "
+            "history is left out, with the notice `reasoning_dropped`.",
+        ),
     ),
     _both("stream", "true or false", Effect.HONOURED),
     _both("stream_options", "an object", Effect.HONOURED, "`include_usage`; any other key is reported."),
     Parameter(
         "tools",
-        Outcome(Effect.HONOURED, "Functions, nested or flat. Described in the prompt; the calls in the model's text are tool calls."),
-        Outcome(Effect.HONOURED, "Functions, nested or flat."),
+        Outcome(
+            Effect.HONOURED,
+            "Functions and custom tools, nested or flat, the latter as functions with one text. Described in the prompt; the calls in the model's "
+            "text are tool calls.",
+        ),
+        Outcome(
+            Effect.HONOURED, "Functions, nested or flat; and custom tools, as functions with one text where the profile's `custom_tools` is false."
+        ),
         "an array",
     ),
     Parameter(
@@ -189,6 +209,9 @@ PARAMETERS = (
         Outcome(Effect.EMULATED, "The model is told, and the answer ends just before the first of the texts, with `finish_reason: stop`."),
         Outcome(Effect.HONOURED),
         "text, or an array of text",
+        openai_responses=Outcome(
+            Effect.EMULATED, "The API has none: the answer ends just before the first of the texts, with `finish_reason: stop`."
+        ),
     ),
     _limit("max_completion_tokens"),
     _limit("max_output_tokens"),
@@ -203,8 +226,18 @@ PARAMETERS = (
         Outcome(Effect.HONOURED),
         "an object",
         values="json_object, json_schema",
+        openai_responses=Outcome(Effect.HONOURED, "Sent as `text.format`."),
     ),
-    _both("text", "an object", Effect.MAPPED, "`text.format` is `response_format`, `text.verbosity` is `verbosity`; any other key is reported."),
+    Parameter(
+        "text",
+        Outcome(Effect.MAPPED, "`text.format` is `response_format`; any other key is reported."),
+        Outcome(
+            Effect.MAPPED,
+            "`text.format` is `response_format`, and `text.verbosity` is `verbosity` where the profile's `verbosity` is true; any other key is "
+            "reported.",
+        ),
+        "an object",
+    ),
     Parameter(
         "reasoning_effort",
         Outcome(
@@ -214,6 +247,9 @@ PARAMETERS = (
         ),
         Outcome(Effect.HONOURED, f"Ignored where the profile takes none. Any but `none` {_SHOWS_REASONING}."),
         "text",
+        openai_responses=Outcome(
+            Effect.HONOURED, f"Sent as `reasoning.effort`, and ignored where the profile takes none. Any but `none` {_SHOWS_REASONING}."
+        ),
     ),
     _both(
         "reasoning",
@@ -226,17 +262,17 @@ PARAMETERS = (
     _both("function_call", "text, or an object", Effect.MAPPED, f"It is `tool_choice`. {_LEGACY}"),
     _kept("temperature", float, 0, 2),
     _kept("top_p", float, 0, 1),
-    _kept("presence_penalty", float, -2, 2),
-    _kept("frequency_penalty", float, -2, 2),
-    _kept("logit_bias", dict[str, float], -100, 100),
-    _kept("seed", int),
+    _kept("presence_penalty", float, -2, 2, responses=_LACKING),
+    _kept("frequency_penalty", float, -2, 2, responses=_LACKING),
+    _kept("logit_bias", dict[str, float], -100, 100, responses=_LACKING),
+    _kept("seed", int, responses=_LACKING),
     _kept("user", str),
     _kept("metadata", dict[str, Any]),
-    _kept("store", bool),
+    _kept("store", bool, responses=Outcome(Effect.IGNORED, "`false` is always sent: nothing is kept between requests.")),
     _kept("service_tier", str),
-    _kept("prediction", dict[str, Any]),
-    _kept("verbosity", str),
-    _kept("web_search_options", dict[str, Any]),
+    _kept("prediction", dict[str, Any], responses=_LACKING),
+    _kept("verbosity", str, responses=Outcome(Effect.MAPPED, "It is `text.verbosity`.")),
+    _kept("web_search_options", dict[str, Any], responses=_LACKING),
     _rejected("n", int, "One answer a request.", 1, low=1, high=128),
     _rejected("logprobs", bool, "", False),
     _rejected("top_logprobs", int, "", 0, low=0, high=20),

@@ -34,6 +34,7 @@ from pipeline.expectations import SURFACES
 from pipeline.identity import Identity
 from pipeline.prompt.chat_body import ChatProfile, write_chat_body
 from pipeline.prompt.composer import assemble_prompt
+from pipeline.prompt.responses_body import RESPONSES_PROFILE, write_responses_body
 from pipeline.request import Request
 from pipeline.scrub import Scrubber, scrub_stream
 from pipeline.scrub_events import scrub_events
@@ -192,9 +193,15 @@ def chat_body(request: Request) -> bytes:
     return write_chat_body(request, ChatProfile())
 
 
+def responses_body(request: Request) -> bytes:
+    """A request as a Responses body, under the profile that such an upstream has where nothing else is said."""
+    return write_responses_body(request, RESPONSES_PROFILE)
+
+
 KINDS = {
     "composer": Kind(composer_body, lambda: connect_headers(Identity()), scrub_stream, error_from_http),
     "openai-chat": Kind(chat_body, lambda: REQUEST_HEADERS, scrub_events, OpenAIErrors(callers_key=True).from_http),
+    "openai-responses": Kind(responses_body, lambda: REQUEST_HEADERS, scrub_events, OpenAIErrors(callers_key=True).from_http),
 }
 """`upstream` in meta.toml -> how such an upstream is recorded."""
 

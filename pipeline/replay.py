@@ -25,7 +25,7 @@ import msgspec
 
 from pipeline.case_names import UnknownName, cases_named, shipped_names
 from pipeline.cases import EXPECTED, CaseError, load_case
-from pipeline.expectations import FORMS, Comparison, Replay, Result, replayed_events
+from pipeline.expectations import FORMS, Comparison, Replay, Result, files_of, replayed_events
 from pipeline.upstream.replayed import Split, parse_split
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ GOOD, DIFFERENT, WRONG_USE = 0, 1, 2
 LIST_HINT = "`penstock replay --list` names all shipped cases"
 
 # --to -> the files of `expected/` that it means
-TO = {"chat": ("chat.sse", "chat.json"), "events": ("events.txt",)}
+TO = {"chat": ("chat.sse", "chat.json"), "cursor": ("cursor.sse", "cursor.json"), "events": ("events.txt",)}
 
 
 class Options(msgspec.Struct, frozen=True):
@@ -172,8 +172,9 @@ async def replay_case(path: Path, options: Options) -> Result:
     """Compare one case, and write its files if that was asked for."""
     comparisons: list[Comparison] = []
     try:
-        replay = Replay(load_case(path), options.split, options.speed)
-        for file in options.files:
+        case = load_case(path)
+        replay = Replay(case, options.split, options.speed)
+        for file in filter(set(files_of(case)).__contains__, options.files):
             comparison = Comparison(file, _expected(path / EXPECTED / file), await FORMS[file](replay))
             if options.update and comparison.differs:
                 _write(path / EXPECTED / file, comparison.actual)

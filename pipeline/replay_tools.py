@@ -22,7 +22,8 @@ from pipeline.machine.values.json_source import quote
 from pipeline.machine.written import WrittenCall
 from pipeline.parse.body import decode_body
 from pipeline.parse.tools import read_toolbox
-from pipeline.request import Json, Tool, ToolChoice
+from pipeline.prompt.custom_tools import in_function_form
+from pipeline.request import Json, Request, Tool, ToolChoice
 from pipeline.upstream.replayed import KINDS, Split
 
 
@@ -87,6 +88,7 @@ def read_tools(file: Path) -> tuple[Tool, ...]:
         text = file.read_bytes()
         fields: dict[str, Json] = decode_body(text if text.lstrip().startswith(b"{") else b'{"tools":' + text + b"}")
         tools = read_toolbox({name: fields[name] for name in ("tools", "functions") if name in fields}).tools
+        tools = in_function_form(Request("", (), tools)).tools  # as the model was offered them
     except OSError as error:
         raise ToolsError(f"{file}: {error.strerror}") from None
     except PenstockError as error:

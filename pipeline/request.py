@@ -86,6 +86,10 @@ class Message(msgspec.Struct, frozen=True, repr_omit_defaults=True):
         return "".join(part.text for part in self.parts if isinstance(part, TextPart))
 
 
+WRAPPED_INPUT = "input"
+"""The one parameter of the function that stands for a custom tool, where an upstream knows only functions."""
+
+
 class Grammar(msgspec.Struct, frozen=True):
     """What the input of a custom tool has to match: `syntax` is `lark` or `regex`, `definition` the grammar's text."""
 

@@ -1,10 +1,14 @@
-"""One line for each request: method, path, status, the key's name, model, upstream, times, chunks and notices; never content, never keys."""
+"""One line for each request: method, path, status, the key's name, model, targets, times, chunks and notices; never content, never keys."""
 
 import logging
 import time
+from typing import TypeVar
 
-from pipeline.emit.base import Emitter
 from pipeline.events import Notice
+from pipeline.failover import Trail
+from server.streaming import Streamable
+
+A = TypeVar("A", bound=Streamable)
 
 RECORD = "penstock.record"
 """The key of the ASGI scope under which a request's record lies."""
@@ -27,11 +31,17 @@ class Record:
         self.key = ""
         self.error = ""
         self.notices: list[Notice] = []
-        self.stream: Emitter | None = None
+        self.answer: Streamable | None = None
+        self.trail = Trail()
         self.complete = False
         self.sent_bytes = 0
         self._started = time.monotonic()
         self._first: float | None = None
+
+    def streaming(self, answer: A) -> A:
+        """The answer is on its way; what it came to is asked of its emitter at the end."""
+        self.answer = answer
+        return answer
 
     def wrote(self, size: int) -> None:
         """Bytes of the body are on their way to the client."""
@@ -58,17 +68,23 @@ class Record:
             words.append(f"key={word(self.key)}")
         if self.model:
             words.append(f"model={word(self.model)}")
-        if self.upstream:
+        attempts = self.trail.attempts
+        if attempts:
+            words.append(f"target={word(attempts[-1].target)}")
+        elif self.upstream:
             words.append(f"upstream={word(self.upstream)}")
-        if self.stream is not None and self._first is not None:
+        if len(attempts) > 1:
+            words.append(f"attempts={','.join(f'{word(attempt.target)}:{attempt.outcome}' for attempt in attempts)}")
+        stream = None if self.answer is None else self.answer.emitter
+        if stream is not None and self._first is not None:
             words.append(f"first={self._first - self._started:.3f}s")
         words.append(f"total={now - self._started:.3f}s")
         notices, error = self.notices, self.error
-        if self.stream is not None:
-            notices = self.stream.notices
-            words.append(f"chunks={self.stream.chunks}")
-            if self.stream.error is not None:
-                error = self.stream.error.code
+        if stream is not None:
+            notices = stream.notices
+            words.append(f"chunks={stream.chunks}")
+            if stream.error is not None:
+                error = stream.error.code
         if error:
             words.append(f"error={error}")
         if notices:

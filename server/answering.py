@@ -1,30 +1,50 @@
-"""From a parsed request to a response: find the upstream, run the flow, and say in headers and in the log what was done."""
+"""From a parsed request to a response: find the targets, run the flow over them, and say in headers and in the log what was done."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
+from functools import partial
 
 import msgspec
+import trio
 from quart import Response
 
-from pipeline.errors import Draining, PenstockError
-from pipeline.flow import Exchange, Terms, collect, open_stream
-from pipeline.machine.answer import Markup
-from pipeline.machine.tools.inventory import ToolPolicy
+from pipeline.clocks import SILENCE_SECONDS
+from pipeline.emit.base import AnswerHead, Dialect
+from pipeline.emit.chat import CHAT
+from pipeline.errors import ContextLengthExceeded, Draining, PenstockError
+from pipeline.events import Notice, UsageReport
+from pipeline.failover import Attempt, Candidate, collect_first, open_first
+from pipeline.flow import Answer, Exchange
+from pipeline.identity import Identity
+from pipeline.parse.shown_reasoning import strip_shown
 from pipeline.request import Request
-from pipeline.upstream.images import fetched_bytes, most_fetched_bytes
-from server.access_log import Record
-from server.bodies import charge_files, settle_files
+from pipeline.upstream.health import Health
+from server.access_log import MAX_WORD_CHARS, Record
 from server.front_door import Caller
 from server.lifecycle import Lifecycle
-from server.routing import Destination, Routing
-from server.settings import Settings
-from server.streaming import StreamedResponse
-from server.upstream_settings import Composer, OpenAIChat
-from server.upstreams import timeouts_of
+from server.local_answers import overflow_signal
+from server.opening import EarlyAnswer, Opening
+from server.routing import Plan, Routing
+from server.settings import Route, Settings
+from server.shaping import strips_shown
+from server.streaming import StreamedResponse, spawn
+from server.targets import Form, Targets, conversation_of
 
 MAX_HEADER_CHARS = 1024
 CUT = ", ..."
+MAX_NAMED_ATTEMPTS = 8
 _WORD = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+
+class Surface(msgspec.Struct, frozen=True):
+    """How the requests of a path are answered: the dialect under a route, and whether the client is Cursor's backend."""
+
+    dialect: Callable[[Route], Dialect] = lambda _: CHAT
+    for_cursor: bool = False
+
+
+CHAT_SURFACE = Surface()
 
 
 class Answering:
@@ -34,69 +54,116 @@ class Answering:
         self._settings = settings
         self._routing = routing
         self._lifecycle = lifecycle
-        self._timeouts = timeouts_of(settings)
+        self._targets = Targets(settings, lifecycle)
+        self._health = Health()
 
-    async def answer(self, request: Request, caller: Caller, record: Record) -> Response | StreamedResponse:
+    async def answer(self, request: Request, caller: Caller, record: Record, surface: Surface = CHAT_SURFACE) -> Response | StreamedResponse:
         """The response in the request's dialect; raises PenstockError for what fails before the first byte."""
         record.model = request.model
         record.notices = list(request.notices)
         if self._lifecycle.draining.is_set():
             raise Draining("The server is shutting down; send the request again.", retry_after_seconds=1)
-        destination = self._routing.find(request.model)
-        record.upstream = destination.upstream.name
-        caller.check_model(request.model, destination.names)
+        plan = self._routing.plan(request.model)
+        record.upstream = plan.destinations[0].upstream.name
+        caller.check_model(request.model, plan.names)
         if not request.model:
-            request = msgspec.structs.replace(request, model=destination.model.id)
-        policy, markup, strict = self._reading(destination.upstream.name)
-        terms = Terms(
-            policy=policy,
-            markup=markup,
-            strict_tool_choice=strict,
-            timeouts=self._timeouts,
-            stop=self._lifecycle.stop,
-            show_thinking=self._shows_thinking(request),
-            price=destination.model.price,
-            usage_method=self._settings.usage.method,
-        )
-        exchange = await self._exchange(request, destination, terms, caller)
+            request = msgspec.structs.replace(request, model=plan.destinations[0].model.id)
+        if strips_shown(plan.route, for_cursor=surface.for_cursor):
+            request = strip_shown(request)
         try:
-            if request.stream:
-                answer = await open_stream(exchange)
-                record.stream = answer.emitter
-                response: Response | StreamedResponse = StreamedResponse(answer)
-                notices = answer.notices
-            else:
-                body, whole = await collect(exchange)
-                record.notices = notices = whole.notices
-                response = Response(body, content_type="application/json")
-        except PenstockError:
-            record.notices = exchange.noticed or record.notices
-            raise
-        name_in_header(response, "penstock-notices", [notice.code for notice in notices])
-        name_in_header(response, "penstock-ignored", exchange.ignored)
+            return await self._tried(request, plan, caller, record, surface)
+        except ContextLengthExceeded:
+            if not (surface.for_cursor and self._signals_overflow(plan)):
+                raise
+            record.notices.append(Notice("overflow_signalled", "the conversation does not fit, and the answer's usage says so"))
+            window = plan.route.context_window or plan.destinations[0].model.context_window
+            return overflow_signal(request, surface.dialect(plan.route), window, self._settings.usage.method)
+
+    async def _tried(self, request: Request, plan: Plan, caller: Caller, record: Record, surface: Surface) -> Response | StreamedResponse:
+        """The answer of the first target that gives one."""
+        total_at = trio.current_time() + self._settings.timeouts.total_seconds
+        conversation = conversation_of(request, caller, plan.wanted)
+        attempt = Attempting(self._health, record, conversation, wait_seconds=self._settings.failover.wait_seconds, total_at=total_at)
+        keepalive = self._settings.cursor.keepalive_seconds if surface.for_cursor else SILENCE_SECONDS
+        form = Form(dialect=surface.dialect(plan.route), keepalive_seconds=keepalive, total_at=total_at)
+        candidates = self._targets.candidates(request, plan, caller, attempt.hear, **form)
+        attempt.candidates = self._health.ordered(candidates, plan.order, conversation)
+        early = self._settings.cursor.early_headers_seconds if surface.for_cursor else 0.0
+        if not request.stream:
+            return await attempt.collected()
+        if not early:
+            answer = await attempt.opened()
+        else:
+            opening = Opening()
+            spawn(opening.run, attempt.opened)
+            there = await opening.wait(early)
+            if there is None:
+                failing = form["dialect"].stream(_head_of(request), lambda: UsageReport(0, 0))
+                return StreamedResponse(record.streaming(EarlyAnswer(opening, failing, keepalive)))
+            answer = there
+        response = StreamedResponse(record.streaming(answer))
+        _say(response, answer.notices, attempt.ignored)
         return response
 
-    async def _exchange(self, request: Request, destination: Destination, terms: Terms, caller: Caller) -> Exchange:
-        """The request in the upstream's form. Images to be fetched are charged as large as they may be, and then as large as they are."""
-        images = self._settings.images
-        is_fetched = images.fetch and isinstance(self._settings.upstreams[destination.upstream.name], Composer)
-        most = most_fetched_bytes(request, images.max_bytes) if is_fetched else 0
-        charged = charge_files(most)
-        exchange = await Exchange.prepared(request, destination.upstream, terms, model=destination.model_id, key=caller.upstream_key)
-        settle_files(charged, fetched_bytes(exchange.request))
-        return exchange
-
-    def _reading(self, upstream: str) -> tuple[ToolPolicy, Markup, bool]:
-        table = self._settings.upstreams[upstream]
-        # tool calls that are no text of the model's have nothing that a policy could be about
-        return (ToolPolicy(), Markup(), False) if isinstance(table, OpenAIChat) else (table.tools.policy(), table.markup(), table.tools.strict)
-
-    def _shows_thinking(self, request: Request) -> bool:
-        output = self._settings.reasoning.output
-        return output == "always" or (output == "on-request" and request.options.reasoning)
+    def _signals_overflow(self, plan: Plan) -> bool:
+        table = self._settings.upstreams[plan.destinations[0].upstream.name]
+        return (plan.route.context_overflow or getattr(table, "context_overflow", None)) == "signal"
 
 
-def name_in_header(response: Response, header: str, words: Iterable[str]) -> None:
+class Attempting:
+    """One request on its way over its targets; the trail of them is its record's."""
+
+    def __init__(self, health: Health, record: Record, conversation: str | None, *, wait_seconds: float, total_at: float) -> None:
+        self.candidates: Sequence[Candidate] = ()
+        self.ignored: tuple[str, ...] = ()
+        self._record = record
+        self._last: Exchange | None = None
+        self._first = partial(open_first, health=health, trail=record.trail, conversation=conversation, wait_seconds=wait_seconds, total_at=total_at)
+        self._whole = partial(
+            collect_first, health=health, trail=record.trail, conversation=conversation, wait_seconds=wait_seconds, total_at=total_at
+        )
+
+    def hear(self, exchange: Exchange) -> None:
+        """A target is being asked."""
+        self._last = exchange
+
+    async def opened(self) -> Answer:
+        """The first answer that begins."""
+        with self._noticing():
+            exchange, answer = await self._first(self.candidates)
+        self.ignored = exchange.ignored
+        return answer
+
+    async def collected(self) -> Response:
+        """The first whole answer."""
+        with self._noticing():
+            exchange, body, whole = await self._whole(self.candidates)
+        self._record.notices = whole.notices
+        response = Response(body, content_type="application/json")
+        _say(response, whole.notices, exchange.ignored)
+        return response
+
+    @contextmanager
+    def _noticing(self) -> Generator[None]:
+        """What was said before a failure is in the log."""
+        try:
+            yield
+        except PenstockError:
+            self._record.notices = (self._last.noticed if self._last is not None else []) or self._record.notices
+            raise
+
+
+def _head_of(request: Request) -> AnswerHead:
+    identity = Identity()
+    return AnswerHead(identity.new("chatcmpl-"), identity.created(), request.model, include_usage=request.include_usage)
+
+
+def _say(response: Response | StreamedResponse, notices: Iterable[Notice], ignored: Iterable[str]) -> None:
+    name_in_header(response, "penstock-notices", [notice.code for notice in notices])
+    name_in_header(response, "penstock-ignored", ignored)
+
+
+def name_in_header(response: Response | StreamedResponse, header: str, words: Iterable[str]) -> None:
     """Set a header to the words, each once, as many as fit, and `...` behind them if there are more.
 
     A client may have written them, and one that is none is shown as `?`.
@@ -107,3 +174,18 @@ def name_in_header(response: Response, header: str, words: Iterable[str]) -> Non
         value = value[: value.rindex(",", 0, room + 1)] + CUT  # a word is short, so that there is a comma
     if value:
         response.headers[header] = value
+
+
+def name_targets(response: Response, attempts: Sequence[Attempt]) -> None:
+    """Say in headers which target answered, or was tried last, and what became of the others before it."""
+    if not attempts:
+        return
+    response.headers["penstock-target"] = _ascii(attempts[-1].target)
+    if len(attempts) > 1:
+        tried = [f"{_ascii(attempt.target)}:{attempt.outcome}" for attempt in attempts[-MAX_NAMED_ATTEMPTS:]]
+        response.headers["penstock-attempts"] = ", ".join(tried)
+
+
+def _ascii(target: str) -> str:
+    """A target's name as one word of a header: a client may have written the model's id."""
+    return "".join(character if "!" <= character <= "~" and character != "," else "?" for character in target[:MAX_WORD_CHARS])

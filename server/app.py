@@ -19,6 +19,7 @@ from werkzeug.exceptions import MethodNotAllowed as NotAllowed
 from pipeline.errors import BodyTooLarge, MethodNotAllowed, PenstockError, RequestError, RouteNotFound
 from pipeline.upstream.base import Upstream
 from server.access_log import word
+from server.answering import name_targets
 from server.asgi import HttpConnection
 from server.bodies import CountedRequest
 from server.gateway import EXTENSION, Gateway, record
@@ -58,6 +59,7 @@ def create_app(settings: Settings, upstreams: Mapping[str, Upstream], lifecycle:
     @app.after_request
     async def name_request(response: Response) -> Response:
         response.headers["x-request-id"] = record().request_id
+        name_targets(response, record().trail.attempts)
         return response
 
     @app.errorhandler(PenstockError)

@@ -6,17 +6,18 @@ answer is closed here whatever happened to it, also when the client went before 
 here, where the end of a stream is known.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import trio
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable
 from quart.wrappers import Request
 from quart_trio.asgi import TrioASGIHTTPConnection
 
+from pipeline.emit.base import BrokenOff
 from server.access_log import RECORD, Record
 from server.gateway import lifecycle_of
 from server.lifecycle import WORK
-from server.streaming import StreamedResponse
+from server.streaming import NURSERY, StreamedResponse
 
 
 class HttpConnection(TrioASGIHTTPConnection):
@@ -48,10 +49,13 @@ class HttpConnection(TrioASGIHTTPConnection):
             record.write()
 
     async def handle_request(self, nursery: trio.Nursery, request: Request, send: ASGISendCallable) -> None:  # type: ignore[override]  # quart-trio adds the nursery too
-        """Answer without Quart's own timeout, and close what was opened."""
+        """Answer without Quart's own timeout, and close what was opened; a stream that is broken off ends without its frame's end."""
+        cast("dict[str, object]", self.scope)[NURSERY] = nursery
         response = await self.app.handle_request(request)
         try:
             await self._send_response(send, response)
+        except BrokenOff:
+            pass  # hypercorn closes the connection of an answer that its app left unfinished
         finally:
             if isinstance(response, StreamedResponse):
                 await response.answer.aclose()

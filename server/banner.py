@@ -2,6 +2,7 @@
 
 import pipeline
 from server.config_addresses import split_url
+from server.config_routes import warnings
 from server.first_request import example_body
 from server.settings import Settings
 from server.upstream_settings import Captured, Upstream
@@ -20,6 +21,7 @@ def banner(settings: Settings, url: str) -> str:
     ]
     if settings.server.workers > 1:
         lines.append(_row("workers", str(settings.server.workers)))
+    lines += (_row("note", str(warning)) for warning in warnings(settings))
     key = "" if settings.auth.mode == "open" else " -H 'Authorization: Bearer YOUR_KEY'"
     lines += [
         "  try",

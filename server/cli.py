@@ -158,6 +158,7 @@ def _add_config_actions(parser: argparse.ArgumentParser) -> None:
 
 
 def _config(arguments: argparse.Namespace) -> int:
+    from server.config_routes import warnings
     from server.config_text import reference, show
 
     if arguments.action == "docs":
@@ -169,6 +170,8 @@ def _config(arguments: argparse.Namespace) -> int:
     if arguments.action == "show":
         print(show(loaded), end="")
     else:
+        for warning in warnings(loaded.settings):
+            print(f"note: {warning}", file=sys.stderr)
         print(f"{_sources(loaded)}: ok")
     return GOOD
 

@@ -157,6 +157,9 @@ def _fill_in(tree: dict[str, object], *, by_file: bool) -> None:
         # the upstream that OPENAI_BASE_URL makes does not take the caller's key, so that nothing is gained by asking for one on this machine
         needs_none = "upstreams" not in tree or (not by_file and set(upstreams or {}) == {OPENAI}) or _only_demos(upstreams or {})
         auth.setdefault("mode", "keys" if auth.get("keys") else "open" if needs_none else "forward")
+    server, responses = as_table(tree.get("server")), as_table(tree.setdefault("responses", {}))
+    if server is not None and responses is not None and server.get("workers", 1) != 1:
+        responses.setdefault("store", "off")
     if "upstreams" in tree:
         names = list(upstreams or {})
         tree.setdefault("routes", msgspec.to_builtins(route_everything_to(names[0])) if len(names) == 1 else {})

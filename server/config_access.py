@@ -13,6 +13,7 @@ from server.config_addresses import is_base_url, is_host, is_loopback, split_url
 from server.config_secrets import is_hash_of_well_known
 from server.keys import HASH, NAME
 from server.problems import Problem, format_path, nearest, shown
+from server.resolver import resolve
 from server.settings import Server, Settings
 from server.upstream_settings import Captured
 
@@ -84,13 +85,13 @@ def keys_name_served_models(settings: Settings, cwd: Path) -> Iterator[Problem]:
         for number, model in enumerate(key.models or ()):
             if model == "*":
                 yield Problem(format_path(("auth", "keys", index, "models", number)), "expected a model id; leave models out to allow every model")
-            elif model not in settings.routes and model not in settings.aliases and "*" not in settings.routes:
+            elif resolve(settings, model) is None:
                 hint = nearest(model, (*settings.routes, *settings.aliases))
                 yield Problem(format_path(("auth", "keys", index, "models", number)), f"no route serves {shown(model)}.{hint}")
 
 
 def forward_is_no_open_relay(settings: Settings, cwd: Path) -> Iterator[Problem]:
-    """In mode `forward` nothing here checks a key, so beyond this machine the upstream has to check the caller's."""
+    """In mode `forward` nothing here checks a key, so beyond this machine every upstream that a target names has to check the caller's."""
     if settings.auth.mode != "forward" or is_for_this_machine(settings.server):
         return
     for name in _routed(settings):

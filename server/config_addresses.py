@@ -40,8 +40,8 @@ def is_loopback(host: str) -> bool:
     return (mapped or found).is_loopback
 
 
-def is_base_url(url: str) -> bool:
-    """Whether the text is an http or https URL that paths can be appended to: no query, no fragment, no user and password.
+def is_base_url(url: str, *, with_query: bool = False) -> bool:
+    """Whether the text is an http or https URL that paths can be appended to: no query if none may be there, no fragment, no user and password.
 
     >>> [is_base_url(url) for url in ("https://a.example/v1", "http://[::1]:80", "https://u:p@a.example", "https://a?x", "a.example", "http://a b")]
     [True, True, False, False, False, False]
@@ -49,7 +49,7 @@ def is_base_url(url: str) -> bool:
     parts = split_url(url)
     if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
         return False
-    return is_host(parts.hostname) and not parts.query and not parts.fragment and parts.username is None
+    return is_host(parts.hostname) and (with_query or not parts.query) and not parts.fragment and parts.username is None
 
 
 def is_path(text: str) -> bool:

@@ -7,13 +7,15 @@ is refused and not shown.
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import parse_qsl
 
 from pipeline.upstream.composer_write import FIXED_HEADERS
 from server.config_access import is_for_this_machine
 from server.config_addresses import is_base_url, is_loopback, is_path, split_url
 from server.problems import Problem, ValuePath, format_path, listed, shown
 from server.settings import Settings
-from server.upstream_settings import Composer, KeyedUpstream
+from server.upstream_settings import Composer, KeyedUpstream, OpenAICompatible
 
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
@@ -23,6 +25,12 @@ MASK = "***"
 
 OWN_HEADERS = FIXED_HEADERS | {"authorization"}
 """Headers that belong to the request itself, or that the credential makes."""
+
+KEY_HEADERS = frozenset({"authorization", "api-key", "x-api-key"})
+"""Those by which a server with one of OpenAI's APIs may want its key."""
+
+CREDENTIAL_NAME = re.compile(r"auth|cookie|key|token|secret|session|checksum|credential|password|signature", re.IGNORECASE)
+"""Names of headers, and of parameters of a URL, whose value is taken for a credential. One too many costs a reader nothing."""
 
 
 def one_upstream_gets_the_callers_key(settings: Settings, cwd: Path) -> Iterator[Problem]:
@@ -56,46 +64,52 @@ def composer_key_is_one_persons(settings: Settings, cwd: Path) -> Iterator[Probl
 
 
 def addresses_are_addresses(settings: Settings, cwd: Path) -> Iterator[Problem]:
-    """Every address is an http or https URL that paths can be appended to; the chat endpoint may be a path."""
-    for path, text, may_be_path in _addresses(settings):
-        if not text or is_base_url(text) or (may_be_path and is_path(text)):
+    """Every address is an http or https URL that paths can be appended to; the chat endpoint may be a path, and some addresses may have a query."""
+    for address in _addresses(settings):
+        text, path = address.text, format_path(address.path)
+        if not text or (address.may_be_path and is_path(text)):
             continue
         parts = split_url(text)
-        if "@" in text and (parts is None or parts.username is not None):
-            yield Problem(format_path(path), "expected a URL without user and password; a key is set with api_key_env or api_key_file")
+        if is_base_url(text, with_query=address.may_have_query):
+            if parts is not None and any(CREDENTIAL_NAME.search(name) for name, _ in parse_qsl(parts.query, keep_blank_values=True)):
+                yield Problem(path, "expected a URL without a key in its query; a key is set with api_key_env or api_key_file")
+        elif "@" in text and (parts is None or parts.username is not None):
+            yield Problem(path, "expected a URL without user and password; a key is set with api_key_env or api_key_file")
         else:
-            expected = "a path that begins with one /, or https://host" if may_be_path else "https://host or http://host"
+            expected = "a path that begins with one /, or https://host" if address.may_be_path else "https://host or http://host"
             got = "" if {"@", "?"} & set(text) else f", got {shown(text)}"  # what stands there may be a key
-            yield Problem(format_path(path), f"expected {expected}, with a port or a path if needed{got}")
+            yield Problem(path, f"expected {expected}, with a port or a path if needed{got}")
 
 
 def keys_travel_encrypted(settings: Settings, cwd: Path) -> Iterator[Problem]:
     """Where a key is sent beyond this machine, it is sent over TLS."""
-    for path, text, _ in _addresses(settings):
-        upstream = settings.upstreams[str(path[1])]
-        parts = split_url(text) if is_base_url(text) else None
+    for address in _addresses(settings):
+        upstream = settings.upstreams[str(address.path[1])]
+        parts = split_url(address.text) if is_base_url(address.text, with_query=address.may_have_query) else None
         if (
             (upstream.has_own_key or upstream.takes_callers_key)
             and parts is not None
             and parts.scheme == "http"
             and not is_loopback(parts.hostname or "")
         ):
-            yield Problem(format_path(path), f"a key would be sent there, in clear over the network; expected https://, got {shown(text)}")
+            got = shown(address.text.partition("?")[0])
+            yield Problem(format_path(address.path), f"a key would be sent there, in clear over the network; expected https://, got {got}")
 
 
 def headers_are_headers(settings: Settings, cwd: Path) -> Iterator[Problem]:
     """What is sent as a header is one, and none that the request has by itself."""
     for upstream_name, upstream in settings.upstreams.items():
-        if not isinstance(upstream, Composer):
+        if not isinstance(upstream, KeyedUpstream):
             continue
-        if upstream.client_version and not HEADER_VALUE.fullmatch(upstream.client_version):
+        own = OWN_HEADERS if isinstance(upstream, Composer) else OWN_HEADERS | KEY_HEADERS | {"accept"}
+        if isinstance(upstream, Composer) and upstream.client_version and not HEADER_VALUE.fullmatch(upstream.client_version):
             yield Problem(format_path(("upstreams", upstream_name, "client_version")), "expected visible ASCII text")
         seen: dict[str, str] = {}
         for name, value in upstream.headers.items():
             path = format_path(("upstreams", upstream_name, "headers", name))
             if not HEADER_NAME.fullmatch(name):
                 yield Problem(path, "this is not the name of a header")
-            elif name.lower() in OWN_HEADERS:
+            elif name.lower() in own:
                 yield Problem(path, "the request has this header by itself")
             elif seen.setdefault(name.lower(), name) != name:
                 yield Problem(path, f"this is the same header as {seen[name.lower()]}")
@@ -105,10 +119,18 @@ def headers_are_headers(settings: Settings, cwd: Path) -> Iterator[Problem]:
                 yield Problem(path, "expected visible ASCII text on one line")
 
 
-def _addresses(settings: Settings) -> Iterator[tuple[ValuePath, str, bool]]:
-    """Each address: its path, its text, and whether it may be the path of a URL."""
+class _Address(NamedTuple):
+    """One address: where it stands, its text, and whether it may be the path of a URL or have a query."""
+
+    path: ValuePath
+    text: str
+    may_be_path: bool
+    may_have_query: bool
+
+
+def _addresses(settings: Settings) -> Iterator[_Address]:
     for name, upstream in settings.upstreams.items():
         if isinstance(upstream, KeyedUpstream):
             for key in ("base_url", "endpoint", "api_base"):
                 text: object = getattr(upstream, key, "")
-                yield ("upstreams", name, key), str(text), key == "endpoint"
+                yield _Address(("upstreams", name, key), str(text), key == "endpoint", isinstance(upstream, OpenAICompatible))

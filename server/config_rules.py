@@ -12,7 +12,8 @@ import msgspec
 from server import config_access as access
 from server import config_addresses as addresses
 from server import config_destinations as destinations
-from server.problems import Problem, ValuePath, format_path, format_value, listed, nearest, shown
+from server import config_routes as routes
+from server.problems import Problem, ValuePath, format_path, format_value, shown
 from server.settings import Settings
 
 
@@ -83,42 +84,32 @@ def _mismatch(cert: Path, key: Path) -> Iterator[Problem]:
         yield Problem("server.tls_cert", f"{message}{reason}")
 
 
-def routes_lead_to_upstreams(settings: Settings, cwd: Path) -> Iterator[Problem]:
-    """There is an upstream, a route, and an upstream behind every target."""
-    if not settings.upstreams:
-        yield Problem("upstreams", "expected at least one upstream")
-        return
-    if not settings.routes:
-        yield Problem("routes", f'no model is served: add [routes."*"] with a target at {listed(settings.upstreams)}')
-    for model, route in settings.routes.items():
-        for index, target in enumerate(route.targets):
-            if target.upstream not in settings.upstreams:
-                path = format_path(("routes", model, "targets", index, "upstream"))
-                hint = nearest(target.upstream, settings.upstreams) or f" There is {listed(settings.upstreams, 'and')}."
-                yield Problem(path, f"no upstream is called {shown(target.upstream)}.{hint}")
+def memory_is_of_one_process(settings: Settings, cwd: Path) -> Iterator[Problem]:
+    """What one worker remembers another does not know, so that a conversation would find its reasoning now and then."""
+    workers = settings.server.workers
+    if settings.reasoning.memory == "on" and workers > 1:
+        message = f'"on" remembers within one process, and with server.workers = {workers} a conversation\'s turns reach now one and now another; '
+        yield Problem("reasoning.memory", f'{message}set server.workers = 1, or reasoning.memory = "off"')
 
 
-def aliases_lead_to_models(settings: Settings, cwd: Path) -> Iterator[Problem]:
-    """An alias names a model that is served, in one step, and hides no route."""
-    for alias, model in settings.aliases.items():
-        path = format_path(("aliases", alias))
-        if alias in settings.routes or alias == "*":
-            yield Problem(path, "a route has this name already, and an alias would hide it")
-        elif model in settings.aliases:
-            yield Problem(path, f"{shown(model)} is an alias itself; name the model that it stands for")
-        elif not model or model == "*":
-            yield Problem(path, f"expected a model id, got {shown(model)}")
-        elif model not in settings.routes and "*" not in settings.routes:
-            hint = nearest(model, settings.routes) or (f" Routes lead to {listed(settings.routes, 'and')}." if settings.routes else "")
-            yield Problem(path, f"no route serves {shown(model)}.{hint}")
+def responses_are_of_one_process(settings: Settings, cwd: Path) -> Iterator[Problem]:
+    """A response that one worker keeps another does not know, so that asking for it would find it now and then."""
+    workers, store = settings.server.workers, settings.responses.store
+    if store != "off" and workers > 1:
+        message = f'"{store}" keeps responses within one process, and with server.workers = {workers} another one may be asked for them; '
+        yield Problem("responses.store", f'{message}set responses.store = "off", or server.workers = 1')
 
 
 RULES = (
     Rule(frozenset({"server"}), host_is_a_host),
     Rule(frozenset({"server"}), public_url_is_a_base),
     Rule(frozenset({"server"}), tls_files_are_a_pair),
-    Rule(frozenset({"upstreams", "routes"}), routes_lead_to_upstreams),
-    Rule(frozenset({"upstreams", "routes", "aliases"}), aliases_lead_to_models),
+    Rule(frozenset({"server", "reasoning"}), memory_is_of_one_process),
+    Rule(frozenset({"server", "responses"}), responses_are_of_one_process),
+    Rule(frozenset({"upstreams", "routes"}), routes.routes_lead_to_upstreams),
+    Rule(frozenset({"routes"}), routes.targets_differ),
+    Rule(frozenset({"routes"}), routes.routes_are_no_aliases),
+    Rule(frozenset({"upstreams", "routes", "aliases"}), routes.aliases_lead_to_models),
     Rule(frozenset({"server", "auth", "upstreams"}), access.open_only_on_loopback),
     Rule(frozenset({"auth"}), access.keys_go_with_the_mode),
     Rule(frozenset({"auth"}), access.keys_can_be_told_apart),

@@ -182,6 +182,8 @@ def _said(described: inspect.Type) -> str:
             if isinstance(item, inspect.LiteralType):
                 return f"an array of {listed(map(format_value, item.values))}"
             return "an array of text that is not empty" if least else "an array of text"
+        case inspect.TupleType(items):
+            return f"an array of {len(items)} values, each {listed(dict.fromkeys(map(_said, items)))}"
         case inspect.DictType():
             return "a table of text"
         case _:

@@ -5,7 +5,6 @@ since the settings only say where they are; the values of headers that carry cre
 in `server.settings` and `server.upstream_settings` alone: their order, types, defaults and descriptions.
 """
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import cast, get_args
 
@@ -14,14 +13,11 @@ import tomli_w
 
 from pipeline.credential import Secret
 from server.config import Loaded
-from server.config_destinations import MASK
+from server.config_destinations import CREDENTIAL_NAME, MASK
 from server.config_schema import Annotation, as_table, description, expected, settings_of, structs_of, without_metadata
 from server.environment import VARIABLES, variable_name
 from server.problems import format_value
 from server.settings import Settings
-
-CREDENTIAL_HEADER = re.compile(r"auth|cookie|key|token|secret|session|checksum|credential|password|signature", re.IGNORECASE)
-"""Headers whose value is taken for a credential. One too many costs a reader nothing."""
 
 INTRODUCTION = """\
 # Settings
@@ -52,7 +48,8 @@ use an upstream or read a key: no key asked for beyond a loopback address, an up
 `auth.mode = "forward"` there, a key sent over plain HTTP to another machine.
 
 An unknown key or variable, a wrong type or a value out of bounds stops the start. `penstock config check` names everything that is wrong, and
-`penstock config show` prints the values in force and where each was set.
+`penstock config show` prints the values in force and where each was set. `penstock.example.toml` has whole set-ups to start from: servers of your
+own, OpenRouter, DeepSeek, Azure.
 
 ```toml
 # penstock.toml
@@ -106,7 +103,7 @@ def _mask_headers(upstreams: Mapping[str, object]) -> None:
     for upstream in upstreams.values():
         headers = as_table((as_table(upstream) or {}).get("headers")) or {}
         for name in headers:
-            if CREDENTIAL_HEADER.search(name):
+            if CREDENTIAL_NAME.search(name):
                 headers[name] = MASK
 
 

@@ -26,7 +26,7 @@ from server.exits import FAULT, GOOD, WRONG_USE
 from server.problems import SettingsError
 from server.resolver import lead
 from server.settings import Settings
-from server.upstream_settings import Captured, Composer, OpenAIChat, Upstream
+from server.upstream_settings import Captured, Composer, OpenAICompatible, Upstream
 from server.upstreams import open_upstreams
 
 CONNECT_SECONDS = 5.0
@@ -168,7 +168,7 @@ def _missing(name: str, table: Upstream) -> Iterator[Finding]:
 def _urls(table: Upstream) -> Iterable[str]:
     if isinstance(table, Composer):
         return [url for url in (table.base_url, table.endpoint, table.api_base) if url.startswith(("http://", "https://"))]
-    return [table.base_url] if isinstance(table, OpenAIChat) else []
+    return [table.base_url] if isinstance(table, OpenAICompatible) else []
 
 
 def _credential(name: str, table: Upstream, key: str | None) -> Finding:
@@ -179,7 +179,7 @@ def _credential(name: str, table: Upstream, key: str | None) -> Finding:
         found = credential.key(key)
     except AuthenticationError:
         return Finding(name, "credential", State.SKIPPED, "the caller's key is sent; give one with --key-env NAME to try it")
-    return Finding(name, "credential", State.OK, "no Authorization is sent" if found is None else f"the {credential.kind} key is sent")
+    return Finding(name, "credential", State.OK, "no key is sent" if found is None else f"the {credential.kind} key is sent")
 
 
 async def _reach(name: str, url: str) -> list[Finding]:

@@ -11,7 +11,7 @@ from pipeline.flow import Exchange, Terms, collect
 from pipeline.parse.chat import parse_chat
 from pipeline.upstream.base import Upstream
 from server.first_request import served_models
-from server.resolver import lead
+from server.resolver import Lead, resolve
 from server.settings import Settings
 from server.upstreams import timeouts_of
 
@@ -110,8 +110,13 @@ def _failed(what: str, failure: Failure) -> Trip:
 
 def model_for(settings: Settings, upstream: str, asked: str | None) -> str | None:
     """The id to ask an upstream for: the one asked for if its route leads there, else the first that it is known to serve, or None."""
-    found = lead(settings, asked) if asked else None
-    return asked if found is not None and found.upstream == upstream else next(served_models(settings, upstream), None)
+    return asked if asked and lead_to(settings, asked, upstream) is not None else next(served_models(settings, upstream), None)
+
+
+def lead_to(settings: Settings, model_id: str, upstream: str) -> Lead | None:
+    """The target of an id's route that is at this upstream, first or not."""
+    found = resolve(settings, model_id)
+    return None if found is None else next((lead for lead in found.leads if lead.upstream == upstream), None)
 
 
 def _not_made(detail: str) -> Trip:
@@ -130,7 +135,7 @@ class UpstreamTrips:
 
     async def make(self) -> Sequence[Trip]:
         """The trips, or one that says why there are none."""
-        if not any(route.targets[0].upstream == self._name for route in self._settings.routes.values()):
+        if not any(target.upstream == self._name for route in self._settings.routes.values() for target in route.targets):
             return [Trip("is reached by a route", False, "", f'add a route with targets = [{{ upstream = "{self._name}", model = "…" }}]')]
         model = model_for(self._settings, self._name, self._model)
         if model is None:
@@ -139,7 +144,7 @@ class UpstreamTrips:
 
     async def _ask(self, body: dict[str, Any]) -> dict[str, Any]:
         request = parse_chat(msgspec.json.encode(body))
-        found = lead(self._settings, request.model)
+        found = lead_to(self._settings, request.model, self._name)
         model = request.model if found is None else found.model_id
         try:
             exchange = Exchange(request, self._upstream, Terms(timeouts=timeouts_of(self._settings)), model=model, key=self._key)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from server.resolver import example_of_any, lead, own_ids, takes
+from server.resolver import example_of_any, own_ids, resolve, takes
 from server.settings import Settings
 
 PLACEHOLDER = "YOUR_MODEL"
@@ -26,8 +26,9 @@ def served_models(settings: Settings, upstream: str | None = None) -> Iterator[s
     """
     example = example_of_any(settings)
     for name in (*own_ids(settings), *([] if example is None else [example])):
-        found = lead(settings, name)
-        if found is not None and upstream in (None, found.upstream) and takes(settings.upstreams[found.upstream], found.model_id):
+        found = resolve(settings, name)
+        leads = () if found is None else found.leads
+        if any(upstream in (None, lead.upstream) and takes(settings.upstreams[lead.upstream], lead.model_id) for lead in leads):
             yield name
 
 

@@ -79,7 +79,7 @@ class FrontDoor:
             PermissionDenied: no key is asked for, and a page of the web sent the request.
         """
         if self.mode == "open":
-            if _is_from_the_web(headers):
+            if self.refuses_page(headers):
                 message = "This server asks for no key and therefore answers no page of the web. Set auth.mode to use it from one."
                 raise PermissionDenied(message, code="origin_not_allowed")
             return Caller()
@@ -95,6 +95,10 @@ class FrontDoor:
         if key.startswith(GATEWAY_TOKENS):
             raise AuthenticationError("This is a gateway's key. This server takes your own upstream key.")
         return Caller(upstream_key=key)
+
+    def refuses_page(self, headers: Headers) -> bool:
+        """Whether the request comes from a page that this server answers nothing."""
+        return self.mode == "open" and _is_from_the_web(headers)
 
     def _holder(self, key: str) -> GatewayKey:
         digest = hashlib.sha256(key.encode()).digest()

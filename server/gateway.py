@@ -8,12 +8,13 @@ from quart import request
 from quart_trio import QuartTrio
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from pipeline.errors import BodyTimeout, BodyTooLarge, UnsupportedMedia
+from pipeline.errors import AuthenticationError, BodyTimeout, BodyTooLarge, UnsupportedMedia
 from pipeline.request import Request
 from pipeline.upstream.base import Upstream
 from server.access_log import RECORD, Record
 from server.answering import Answering
 from server.bodies import charge_decoded
+from server.failed_keys import FailedKeys
 from server.front_door import Caller, FrontDoor
 from server.lifecycle import Lifecycle
 from server.live_models import LiveModels
@@ -31,13 +32,17 @@ class Gateway:
         self.settings = settings
         self.lifecycle = lifecycle
         self.door = FrontDoor(settings)
+        self._failed_keys = FailedKeys()
         self.routing = Routing(settings, upstreams)
         self.live = LiveModels(settings)
         self.answering = Answering(settings, self.routing, lifecycle)
 
     def admit(self) -> Caller:
-        """Who sent the request in work, by name in its log record; raises AuthenticationError or PermissionDenied."""
-        caller = self.door.admit(request.headers)
+        """Who sent the request in work, by name in its log record; raises AuthenticationError, RateLimited or PermissionDenied."""
+        try:
+            caller = self.door.admit(request.headers)
+        except AuthenticationError as error:
+            raise self._failed_keys.refused(request.remote_addr, error) from None
         record().key = caller.name or ""
         return caller
 

@@ -21,7 +21,7 @@ from pipeline.errors import AuthenticationError, PermissionDenied
 from pipeline.models import Model
 from server.resolver import asked_upstream
 from server.settings import Settings
-from server.upstream_settings import OpenAIChat
+from server.upstream_settings import OpenAICompatible
 from server.upstreams import timeouts_of
 
 if TYPE_CHECKING:
@@ -120,6 +120,13 @@ class LiveModels:
         from pipeline.upstream.model_list import ModelList
 
         table = self._settings.upstreams[self.upstream]
-        assert isinstance(table, OpenAIChat)
-        timeouts = timeouts_of(self._settings)
-        return ModelList(self.upstream, table.base_url, table.credential(), context_window=table.context_window, timeouts=timeouts)
+        assert isinstance(table, OpenAICompatible)
+        return ModelList(
+            self.upstream,
+            table.base_url,
+            table.credential(),
+            context_window=table.context_window,
+            key_header=table.api_key_header,
+            headers=table.headers,
+            timeouts=timeouts_of(self._settings),
+        )

@@ -17,7 +17,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from server.setting_types import Count, Name, OptionalSeconds, Private, Seconds, Size
+from server.setting_types import Count, Dollars, Name, OptionalSeconds, OverflowRule, Private, Seconds, Size, Tokens
 from server.upstream_settings import Captured, Upstream
 
 
@@ -89,6 +89,22 @@ class Reasoning(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     output: Annotated[
         Literal["never", "on-request", "always"], Meta(description="whether the model's reasoning is sent to the client; `on-request`: if it asked")
     ] = "on-request"
+    memory: Annotated[
+        Literal["off", "on"],
+        Meta(
+            description="`on`: the reasoning of answers with tool calls is remembered, in this process, and put back where a client sends the turn "
+            "without it: some models refuse the turn then, and Cursor never sends it. For upstreams whose profile has a `reasoning_field`"
+        ),
+    ] = "off"
+    memory_entries: Annotated[
+        Count, Meta(description="most answers whose reasoning is remembered; the one that was not used for longest goes first")
+    ] = 10_000
+    memory_bytes: Annotated[Size, Meta(description="most memory that they take together")] = 67_108_864
+    memory_seconds: Annotated[Seconds, Meta(description="how long an answer's reasoning is remembered that is not asked for")] = 7200.0
+    memory_miss: Annotated[
+        Literal["drop", "disable"],
+        Meta(description="a turn whose reasoning is not remembered: `drop`: it is sent without; `disable`: the model is told not to think this time"),
+    ] = "drop"
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -112,17 +128,89 @@ class Images(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_bytes: Annotated[int, Meta(ge=1024, le=33_554_432, description="largest image")] = 1_048_576
 
 
+class Failover(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What happens when a route's target fails before anything was answered: the next one is asked."""
+
+    wait_seconds: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=60,
+            description="when every target has failed: the longest Retry-After that is waited for, to ask that target once more; 0: none is",
+        ),
+    ] = 5.0
+
+
+class Responses(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Answers of the Responses API that can be asked for again."""
+
+    store: Annotated[
+        Literal["explicit", "default", "off"],
+        Meta(
+            description="which responses are kept, in this process, to be read again, listed, and gone on with by `previous_response_id`; `explicit`: "
+            "those whose request says `store: true`; `default`: all but those whose request says `store: false`; `off`: none. With several "
+            "`server.workers` the default is `off`, and nothing else is possible"
+        ),
+    ] = "explicit"
+    entries: Annotated[Count, Meta(description="most responses that are kept; the one that was not asked for the longest goes first")] = 10_000
+    bytes: Annotated[Size, Meta(description="most memory that they take together, each with its conversation")] = 67_108_864
+    seconds: Annotated[Seconds, Meta(description="how long a response is kept that is not asked for")] = 86_400.0
+
+
+class Cursor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Answers to the Cursor IDE, under `/cursor`."""
+
+    keepalive_seconds: Annotated[float, Meta(ge=1, le=60, description="a comment is sent after so much silence, in an answer that has begun")] = 5.0
+    early_headers_seconds: Annotated[
+        OptionalSeconds,
+        Meta(
+            description="an answer begins after so long, although no upstream has said anything yet; what fails later fails inside of it. 0: never "
+            "before the upstream"
+        ),
+    ] = 0.0
+
+
 class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where a route leads."""
 
     upstream: Annotated[Name, Meta(description="the name of one of the upstreams")]
     model: Annotated[Name, Meta(description="the model id that the upstream is asked for; `*`: the id that the client wrote")]
+    price: Annotated[
+        tuple[Dollars, Dollars] | None,
+        Meta(description="US dollars per million tokens, of input and of output; when not set, the model's known price"),
+    ] = None
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How one model id is served."""
 
-    targets: Annotated[tuple[Target, ...], Meta(min_length=1, max_length=1, description="where the model's requests go")]
+    targets: Annotated[
+        tuple[Target, ...],
+        Meta(min_length=1, description="where the model's requests go: to the first, and to the next one where a target fails before it answers"),
+    ]
+    min_output_tokens: Annotated[Tokens | None, Meta(description="a client's smaller limit of the answer's length is raised to this")] = None
+    display_reasoning: Annotated[
+        Literal["off", "think", "details", "field"],
+        Meta(
+            description="how the model's reasoning is shown to Cursor: not at all, as text between `<think>` tags or in a folded `<details>`, or in "
+            "a field of its own"
+        ),
+    ] = "think"
+    strip_think: Annotated[
+        bool,
+        Meta(
+            description="whether `<think>` and `<details>` blocks are taken out of the assistant's turns in the history; for Cursor they are anyway "
+            "where `display_reasoning` puts them in"
+        ),
+    ] = False
+    no_prefill: Annotated[
+        bool,
+        Meta(description="whether a user's turn is put behind an assistant's that ends the conversation, for models that refuse to go on with it"),
+    ] = False
+    context_window: Annotated[Tokens | None, Meta(description="tokens that the model can read; it counts before what its upstreams say")] = None
+    context_overflow: Annotated[
+        OverflowRule | None, Meta(description="a conversation that does not fit: as with the upstreams, and it counts before what they say")
+    ] = None
 
 
 def embedded_upstreams() -> dict[str, Upstream]:
@@ -158,6 +246,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     reasoning: Annotated[Reasoning, Meta(description="What happens to the model's reasoning.")] = Reasoning()
     usage: Annotated[Usage, Meta(description="How tokens are counted when the upstream does not say.")] = Usage()
     images: Annotated[Images, Meta(description="Images in requests, for upstreams that are sent their bytes.")] = Images()
+    failover: Annotated[Failover, Meta(description="What happens when a route's target fails before it answers.")] = Failover()
+    responses: Annotated[Responses, Meta(description="Answers of the Responses API that can be asked for again.")] = Responses()
+    cursor: Annotated[Cursor, Meta(description="Answers to the Cursor IDE, under `/cursor`.")] = Cursor()
     upstreams: Annotated[
         Mapping[str, Upstream],
         Meta(description="Where answers come from, under names of your choice. Without this table there is one upstream, `captured`."),
@@ -165,8 +256,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     routes: Annotated[
         Mapping[str, Route],
         Meta(
-            description="Which upstream serves which model id; `*` stands for every id that has no route of its own. Without this table a single "
-            "upstream serves every id."
+            description="Which upstreams serve which model id, the first that can; `*` stands for every id that has no route of its own. Without "
+            "this table a single upstream serves every id."
         ),
     ] = msgspec.field(default_factory=embedded_routes)
     aliases: Annotated[Mapping[str, str], Meta(description='Other names for model ids: `alias = "model id"`.')] = {}

@@ -5,11 +5,11 @@ The modules that speak to a network are imported when a setting asks for them, s
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from pipeline.clocks import Timeouts
+from pipeline.clocks import SILENCE_SECONDS, Timeouts
 from pipeline.upstream.base import Upstream
 from pipeline.upstream.captured import CapturedUpstream
 from server import upstream_settings as tables
@@ -18,6 +18,9 @@ from server.settings import Settings
 if TYPE_CHECKING:
     from pipeline.upstream.http import Client
     from pipeline.upstream.images import Fetcher
+    from pipeline.upstream.openai_http import OpenAIConfig
+
+Config = TypeVar("Config", bound="OpenAIConfig")
 
 
 @asynccontextmanager
@@ -34,7 +37,9 @@ async def open_upstreams(settings: Settings) -> AsyncGenerator[Mapping[str, Upst
             if client is None:
                 from pipeline.upstream.http import open_client
 
-                client = await stack.enter_async_context(open_client(timeouts_of(settings)))
+                # a reading that waits is what makes a comment due, so that it waits no longer than those are apart
+                silence_seconds = min(SILENCE_SECONDS, settings.cursor.keepalive_seconds)
+                client = await stack.enter_async_context(open_client(timeouts_of(settings), silence_seconds=silence_seconds))
             if isinstance(table, tables.Composer):
                 if fetcher is None and settings.images.fetch:
                     from pipeline.upstream.guarded_fetch import open_fetcher
@@ -42,7 +47,7 @@ async def open_upstreams(settings: Settings) -> AsyncGenerator[Mapping[str, Upst
                     fetcher = await stack.enter_async_context(open_fetcher())
                 upstreams[name] = _composer(name, table, client, fetcher, settings)
             else:
-                upstreams[name] = _openai_chat(name, table, client)
+                upstreams[name] = _openai(name, table, client, settings)
         yield upstreams
 
 
@@ -74,9 +79,24 @@ def _composer(name: str, table: tables.Composer, client: "Client", fetcher: "Fet
     return ComposerUpstream(name, config, client, fetcher=fetcher)
 
 
-def _openai_chat(name: str, table: tables.OpenAIChat, client: "Client") -> Upstream:
+def _openai(name: str, table: tables.OpenAIChat | tables.OpenAIResponses, client: "Client", settings: Settings) -> Upstream:
     from pipeline.prompt.chat_body import ChatProfile
+    from pipeline.prompt.window import Overflow
     from pipeline.upstream.openai_chat import OpenAIChatConfig, OpenAIChatUpstream
+    from pipeline.upstream.openai_responses import OpenAIResponsesConfig, OpenAIResponsesUpstream
 
-    profile = msgspec.convert(msgspec.to_builtins(table.profile), ChatProfile)
-    return OpenAIChatUpstream(name, OpenAIChatConfig(table.base_url, table.credential(), profile, table.context_window), client)
+    def config(kind: type[Config]) -> Config:
+        return kind(
+            base_url=table.base_url,
+            credential=table.credential(),
+            profile=msgspec.convert(msgspec.to_builtins(table.profile), ChatProfile),
+            context_window=table.context_window,
+            context_overflow=None if table.context_overflow is None else Overflow(table.context_overflow),
+            key_header=table.api_key_header,
+            headers=table.headers,
+            usage_method=settings.usage.method,
+        )
+
+    if isinstance(table, tables.OpenAIChat):
+        return OpenAIChatUpstream(name, config(OpenAIChatConfig), client)
+    return OpenAIResponsesUpstream(name, config(OpenAIResponsesConfig), client)

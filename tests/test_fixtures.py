@@ -18,7 +18,7 @@ from pipeline.cases import EXPECTED, Case, find_cases, load_case, shipped
 from pipeline.emit.base import AnswerHead
 from pipeline.emit.chat import ChatStream
 from pipeline.events import Failed, Finish, UpstreamEvent
-from pipeline.expectations import FORMS, Replay, http_error
+from pipeline.expectations import FORMS, Replay, files_of, http_error
 from pipeline.flow import Terms
 from pipeline.identity import Identity
 from pipeline.machine.answer import AnswerMachine
@@ -32,7 +32,11 @@ from tests.support.splits import EVERY_SPLIT_LIMIT, splits
 ROOT = shipped()
 CASES = [load_case(path) for path in find_cases(ROOT)]
 LONG_CASE_EDGES = 4
-FOLDERS = {"composer": "composer", "openai-chat": "openai_chat"}  # the kind of upstream -> where its cases are
+FOLDERS = {
+    "composer": "composer",
+    "openai-chat": "openai_chat",
+    "openai-responses": "openai_responses",
+}  # the kind of upstream -> where its cases are
 
 
 class CaseFiles(SingleFileSnapshotExtension):
@@ -77,15 +81,14 @@ def expected(snapshot):
     return snapshot.use_extension(CaseFiles)
 
 
-@pytest.mark.parametrize("file", FORMS)
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize(("case", "file"), [pytest.param(case, file, id=f"{case.name}-{file}") for case in CASES for file in files_of(case)])
 async def test_expected(case: Case, file: str, expected):
     assert await FORMS[file](Replay(case)) == expected(name=str((case.path / EXPECTED / file).relative_to(ROOT)))
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_expectations_are_complete_and_nothing_else(case: Case):
-    assert sorted(path.name for path in (case.path / EXPECTED).iterdir()) == sorted(FORMS)
+    assert sorted(path.name for path in (case.path / EXPECTED).iterdir()) == sorted(files_of(case))
 
 
 def test_there_are_cases_and_they_are_small():
@@ -168,6 +171,6 @@ def test_no_cut_changes_the_answer(case: Case):
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_a_changed_byte_of_the_answer_would_be_seen(case: Case):
     """The comparison above cannot pass for want of an answer: a stream that lost its last envelope, or the event that ends it, gives another one."""
-    edges, ending = frame_edges(case), case.stream.rfind(b'"finish_reason":"')
+    edges, ending = frame_edges(case), max(case.stream.rfind(mark) for mark in (b'"finish_reason":"', b'"type":"response.completed"'))
     last = edges[-1] if ending < 0 else max(edge for edge in edges if edge < ending)
     assert Feeder(case).run([case.stream[:last]]) != (case.path / EXPECTED / "chat.sse").read_bytes()

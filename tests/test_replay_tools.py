@@ -222,7 +222,7 @@ def test_legacy_functions_are_tools(tmp_path):
     assert [found.name for found in read_tools(file)] == ["write"]
 
 
-@pytest.mark.parametrize("content", [b"", b"[", b"[]", b"{}", b'{"tools": 3}', b"[3]", b'"write"', b"\xff", b'[{"type": "custom", "name": "x"}]'])
+@pytest.mark.parametrize("content", [b"", b"[", b"[]", b"{}", b'{"tools": 3}', b"[3]", b'"write"', b"\xff", b'[{"type": "custom"}]'])
 def test_a_file_without_tools_is_wrong_use_that_names_it(tmp_path, content, capsys):
     file = tmp_path / "bad.json"
     file.write_bytes(content)

@@ -15,6 +15,10 @@ from pipeline.events import Event, FinishReason, Notice, UsageReport
 from pipeline.models import Price
 
 
+class BrokenOff(Exception):
+    """A stream is over and must not look so: its connection is to be broken."""
+
+
 class AnswerHead(msgspec.Struct, frozen=True):
     """What is the same all through one answer. `model` is the id as the client wrote it, `created` in seconds since the epoch."""
 

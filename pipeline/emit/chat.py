@@ -3,8 +3,8 @@
 One list of events becomes one piece of bytes, and each delta in it a chunk of its own. The parts of a chunk that do not change within an answer are
 built once, so that a chunk costs one JSON encoding of its text. What clients rely on: `id`, `created` and the requested `model` are the same on
 every chunk; the first delta is `{"role":"assistant","content":null}`, since an empty string would open a text part; the first delta of a call
-carries index, id, type and name, later ones only index and arguments; exactly one `finish_reason`; a usage chunk with empty `choices` when it was
-asked for; `[DONE]` only after a proper end. A failed stream ends with one `error` object and without `[DONE]`.
+carries index, id, type and name, later ones only index and arguments (of a custom tool's call, the raw input); exactly one `finish_reason`; a usage
+chunk with empty `choices` when it was asked for; `[DONE]` only after a proper end. A failed stream ends with one `error` object and without `[DONE]`.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,6 +29,7 @@ from pipeline.events import (
     UsageReport,
 )
 from pipeline.models import Price
+from pipeline.request import ToolCall
 from pipeline.usage.cost import cost_of
 
 KEEPALIVE = b": keepalive\n\n"
@@ -44,10 +45,11 @@ def usage_body(usage: UsageReport, price: Price | None) -> dict[str, Any]:
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
         "total_tokens": usage.total_tokens,
-        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
-        "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
+        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens, **usage.extra.get("prompt_tokens_details", {})},
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens, **usage.extra.get("completion_tokens_details", {})},
         "estimated": usage.estimated,
     }
+    body |= {name: value for name, value in usage.extra.items() if name not in body}
     if price is not None:
         body["cost"] = cost_of(usage, price)
     return body
@@ -85,11 +87,13 @@ class ChatStream:
         self._text_prefix = self._prefix + b'{"content":'
         self._text_suffix = b"}" + self._suffix
         self._started = False
+        self._custom: set[int] = set()  # the indices of custom tools' calls
 
     def feed(self, events: Sequence[Event]) -> bytes:
         """The bytes of one list of events; a comment for silence, and nothing for events that this dialect does not show."""
-        if not events:
-            return KEEPALIVE
+        return self._written(events) if events else KEEPALIVE
+
+    def _written(self, events: Sequence[Event]) -> bytes:
         pieces: list[bytes] = []
         if not self._started:
             self._started = True
@@ -112,11 +116,11 @@ class ChatStream:
                 return self._chunk({"reasoning_content": text}) if self._head.show_thinking else b""
             case RefusalDelta(text):
                 return self._chunk({"content": text})
-            case ToolCallStart(index, call_id, name):
-                call = {"index": index, "id": call_id, "type": "function", "function": {"name": name, "arguments": ""}}
-                return self._chunk({"tool_calls": [call]})
+            case ToolCallStart():
+                return self._chunk({"tool_calls": [self._opened(event)]})
             case ToolCallDelta(index, arguments):
-                return self._chunk({"tool_calls": [{"index": index, "function": {"arguments": arguments}}]})
+                piece = {"custom": {"input": arguments}} if index in self._custom else {"function": {"arguments": arguments}}
+                return self._chunk({"tool_calls": [{"index": index, **piece}]})
             case Notice():
                 self.notices.append(event)
             case Finish(reason, _):
@@ -124,10 +128,18 @@ class ChatStream:
                 return self._end(reason)
             case Failed(error):
                 self.error = error
-                return error_event(error)
+                return self._failure(error)
             case _:
                 pass
         return b""
+
+    def _opened(self, start: ToolCallStart) -> dict[str, Any]:
+        if start.custom:
+            self._custom.add(start.index)
+        return {"index": start.index, **call_body(ToolCall(start.id, start.name, "", custom=start.custom))}
+
+    def _failure(self, error: PenstockError) -> bytes:
+        return error_event(error)
 
     def _chunk(self, delta: dict[str, Any]) -> bytes:
         self.chunks += 1
@@ -142,25 +154,43 @@ class ChatStream:
         return last + self._before_delta + b'],"usage":' + _encode(usage_body(self._usage(), self._head.price)) + b"}\n\n" + DONE
 
 
-def chat_answer(head: AnswerHead, whole: Whole, usage: UsageReport) -> bytes:
-    """The whole form, for an answer without an error: `content` is null exactly if there are only calls."""
-    text = whole.text + whole.refusal
-    message: dict[str, Any] = {"role": "assistant", "content": None if whole.calls and not text else text, "refusal": None}
-    if head.show_thinking and whole.thinking:
-        message["reasoning_content"] = whole.thinking
-    if whole.calls:
-        message["tool_calls"] = [
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}} for call in whole.calls
-        ]
+def call_body(call: ToolCall) -> dict[str, Any]:
+    """A call as an answer holds it, in the form of its kind."""
+    if call.custom:
+        return {"id": call.id, "type": "custom", "custom": {"name": call.name, "input": call.arguments}}
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+
+
+def answer_body(
+    head: AnswerHead, *, text: str, thinking: str | None, calls: Sequence[ToolCall], reason: FinishReason | None, usage: UsageReport
+) -> bytes:
+    """The object of a whole answer: `content` is null exactly if there are only calls."""
+    message: dict[str, Any] = {"role": "assistant", "content": None if calls and not text else text, "refusal": None}
+    if thinking:
+        message["reasoning_content"] = thinking
+    if calls:
+        message["tool_calls"] = [call_body(call) for call in calls]
     return _encode(
         {
             "id": head.id,
             "object": "chat.completion",
             "created": head.created,
             "model": head.model,
-            "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": whole.reason}],
+            "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": reason}],
             "usage": usage_body(usage, head.price),
         }
+    )
+
+
+def chat_answer(head: AnswerHead, whole: Whole, usage: UsageReport) -> bytes:
+    """The whole form, for an answer without an error."""
+    return answer_body(
+        head,
+        text=whole.text + whole.refusal,
+        thinking=whole.thinking if head.show_thinking else None,
+        calls=whole.calls,
+        reason=whole.reason,
+        usage=usage,
     )
 
 

@@ -1,6 +1,7 @@
 """The answer of an upstream that sends tool calls as such: everything passes, and the end says what the answer was."""
 
 from pipeline.events import Event, Finish, FinishReason, NativeToolCall, ToolCallStart, UpstreamEvent
+from pipeline.machine.limits import LimitsMachine
 
 
 class PlainMachine:
@@ -12,12 +13,15 @@ class PlainMachine:
     [Finish(reason=<FinishReason.TOOL_CALLS: 'tool_calls'>, raw=None)]
     """
 
-    def __init__(self) -> None:
+    def __init__(self, limits: LimitsMachine | None = None) -> None:
+        """`limits` ends the answer where the upstream does not."""
         self._called = False
+        self._limits = limits
 
     def feed(self, batch: list[UpstreamEvent]) -> list[Event]:
-        """The same events."""
-        return [self._passed(event) for event in batch if not isinstance(event, NativeToolCall)]
+        """The same events, up to the end."""
+        passed = [self._passed(event) for event in batch if not isinstance(event, NativeToolCall)]
+        return passed if self._limits is None else self._limits.feed(passed)
 
     def _passed(self, event: Event) -> Event:
         if isinstance(event, ToolCallStart):

@@ -3,10 +3,11 @@
 Theory of operation: `decode_body` takes the raw bytes and gives the JSON object inside, or raises `MalformedBody` for what is not JSON that we read:
 broken syntax, NaN and Infinity, numbers outside the range of a double, lone surrogates, bytes that are not UTF-8, too deep nesting. `read` takes one
 decoded value and gives it as a typed struct or raises `RequestError` whose `param` is the path of the field in OpenAI's form (`messages[0].content`).
-Unknown fields never fail. Integers keep every digit. Nothing of the decoder's own wording reaches the client.
+Unknown fields never fail, and `unread` gives them as they came. Integers keep every digit. Nothing of the decoder's own wording reaches the client.
 """
 
 import re
+from collections.abc import Set
 from typing import TypeAlias, TypeGuard, TypeVar
 
 import msgspec
@@ -87,6 +88,17 @@ def read(value: Json, shape: type[T], path: str) -> T:
         raise _field_error(str(error), path) from None
     except OverflowError:
         raise RequestError(f"{path} is out of range.", param=path) from None
+
+
+def unread(fields: dict[str, Json], known: Set[str], absent: Set[str] = frozenset()) -> dict[str, Json]:
+    """The fields of an object but the `known` ones, as sent and in their order; one of `absent` that is null says nothing, and is none of them.
+
+    >>> unread({"role": "user", "x": None, "name": None}, {"role"}, {"name"})
+    {'x': None}
+    """
+    if fields.keys() <= known:
+        return {}
+    return {name: value for name, value in fields.items() if name not in known and not (value is None and name in absent)}
 
 
 def check_count(count: int, path: str, what: str) -> None:

@@ -83,7 +83,7 @@ def build_request(
         include_usage=envelope.stream_options is not None and bool(envelope.stream_options.include_usage),
         agent=agent or bool(toolbox.tools),
         conversation=conversation,
-        extra=extra | options.extra,
+        extra=extra,
         ignored=toolbox.unread + options.unread,
         notices=tuple(dict.fromkeys((*history.notices, *toolbox.notices, *options.notices))),
     )

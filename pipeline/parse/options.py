@@ -64,6 +64,7 @@ READ_IN_PART = {
     "text": frozenset(TextBody.__struct_fields__),
     "reasoning": frozenset(ReasoningBody.__struct_fields__),
 }
+_READ_INSIDE_SCHEMA = frozenset(SchemaBody.__struct_fields__)
 
 
 class OptionFields(msgspec.Struct, frozen=True):
@@ -81,10 +82,9 @@ class OptionFields(msgspec.Struct, frozen=True):
 
 
 class OptionsRead(msgspec.Struct, frozen=True):
-    """The options; what of their fields has another spelling among those that are kept unread; the paths of what was not read; what was left out."""
+    """The options; the paths of what was not read; what was left out."""
 
     options: Options
-    extra: dict[str, Json]
     unread: tuple[str, ...]
     notices: tuple[Notice, ...]
 
@@ -103,6 +103,8 @@ def read_options(fields: dict[str, Json]) -> OptionsRead:
     stop, notices = _stop(body.stop)
     effort, reasoning = _reasoning(body)
     limits = _limits(body)
+    text = body.text or TextBody()
+    has_verbosity = fields.get("verbosity") is not None
     options = Options(
         max_tokens=next(iter(limits.values()), None),
         stop=stop,
@@ -110,10 +112,8 @@ def read_options(fields: dict[str, Json]) -> OptionsRead:
         parallel_tool_calls=body.parallel_tool_calls is not False,
         reasoning_effort=effort,
         reasoning=reasoning,
+        verbosity=None if has_verbosity else text.verbosity,
     )
-    text = body.text or TextBody()
-    has_verbosity = fields.get("verbosity") is not None
-    extra: dict[str, Json] = {} if text.verbosity is None or has_verbosity else {"verbosity": text.verbosity}
     overruled = {
         **{name: limit != options.max_tokens for name, limit in limits.items()},
         "text.format": text.format is not None and body.response_format is not None and text.format != body.response_format,
@@ -121,7 +121,7 @@ def read_options(fields: dict[str, Json]) -> OptionsRead:
         "reasoning.effort": isinstance(body.reasoning, ReasoningBody) and body.reasoning.effort not in (None, effort),
     }
     unread = (*(name for name, is_so in overruled.items() if is_so), *_besides(fields))
-    return OptionsRead(options, extra, unread, notices)
+    return OptionsRead(options, unread, notices)
 
 
 def _limits(body: OptionFields) -> dict[str, int]:
@@ -135,6 +135,19 @@ def _besides(fields: dict[str, Json]) -> Iterator[str]:
         value = fields.get(name)
         if is_object(value):
             yield from (f"{name}.{key}" for key, inner in value.items() if key not in known and inner is not None)
+    if is_object(asked := fields.get("response_format")):
+        yield from _beside_schema(asked, "response_format")
+    if is_object(text := fields.get("text")) and is_object(asked := text.get("format")):
+        yield from _beside_schema(asked, "text.format")
+
+
+def _beside_schema(asked: dict[str, Json], path: str) -> Iterator[str]:
+    """The paths of what a format, which was found to be one, holds unread."""
+    nested = asked.get("json_schema")
+    known = {"type"} if asked["type"] != "json_schema" else {"type", "json_schema"} if is_object(nested) else {"type", *_READ_INSIDE_SCHEMA}
+    yield from (f"{path}.{key}" for key, inner in asked.items() if key not in known and inner is not None)
+    if is_object(nested) and "json_schema" in known:
+        yield from (f"{path}.json_schema.{key}" for key in nested if key not in _READ_INSIDE_SCHEMA)
 
 
 def _stop(value: str | list[str] | None) -> tuple[tuple[str, ...], tuple[Notice, ...]]:

@@ -5,6 +5,9 @@ directive (Ask, Agent, or Agent with tools); with tools, the inventory (one line
 `tool_choice`; a note on backslashes, only if any were added; `Conversation:` and one `ROLE: text` block a message; `OUTPUT RULES:` where the request
 has any.
 
+A part that is neither text nor an image has no place in it: `check_parts` refuses the request. Custom tools stand here as functions, which is the
+form in which they are given (`pipeline.prompt.custom_tools`).
+
 Invariants: the only markers in the prompt are those that show the form of a call. All that the client supplied passes through
 `pipeline.prompt.neutral` and is otherwise verbatim. Earlier calls are shown as `[called NAME, id ID, with ARGUMENTS]`, which is no call that the
 machine would read. Images stand as `[image N]` on lines of their own, counted through the request in the order in which their bytes are sent.
@@ -18,8 +21,9 @@ from itertools import groupby
 
 import msgspec
 
+from pipeline.errors import UnsupportedParameter
 from pipeline.prompt.neutral import LINE_ENDS, neutralise, neutralise_json
-from pipeline.request import ImagePart, Json, Message, Request, TextPart, Tool, ToolMode
+from pipeline.request import ImagePart, Json, Message, OpaquePart, Request, TextPart, Tool, ToolMode
 
 ASK = (
     "You answer a request that reached you through an API. Write the assistant's next message in the conversation below, and only that message. "
@@ -79,8 +83,28 @@ BACKSLASH_NOTE = (
 _NEEDS_QUOTES = re.compile(rf"[()\[\]{LINE_ENDS}]")
 """What would end the label or the record that a name or an id stands in."""
 
+_PLAIN_WORD = re.compile(r"[\w.-]{1,64}", re.ASCII)
+
 CONVERSATION_HEADING = "Conversation:"
 RULES_HEADING = "OUTPUT RULES:"
+
+
+def check_parts(request: Request) -> None:
+    """Refuse what cannot stand in a prompt.
+
+    Raises:
+        UnsupportedParameter: a part that is neither text nor an image; `param` is its place.
+
+    >>> from pipeline.request import Role
+    >>> check_parts(Request("composer-2.5", (Message(Role.USER, (OpaquePart("file", {}, "messages[0].content[0]"),)),)))
+    Traceback (most recent call last):
+    pipeline.errors.UnsupportedParameter: messages[0].content[0] is of type file: this model takes only text and images.
+    """
+    for message in request.messages:
+        for part in message.parts:
+            if isinstance(part, OpaquePart):
+                kind = part.kind if _PLAIN_WORD.fullmatch(part.kind) else "?"
+                raise UnsupportedParameter(f"{part.path} is of type {kind}: this model takes only text and images.", param=f"{part.path}.type")
 
 
 def assemble_prompt(request: Request) -> str:

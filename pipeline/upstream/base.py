@@ -18,7 +18,7 @@ class Outgoing(msgspec.Struct, frozen=True):
     `body` is what is sent; `prompt` is the text that the model reads, for the usage estimate; `request` is what both were written from; `ignored`
     names the client's parameters that have no effect on this upstream, and `notices` say what else of the request is not as the client sent it.
     `counted` are the prompt's tokens where they were counted, `images` the files in the body, and `rewrite` gives the body once more under new ids,
-    where it holds any.
+    where it holds any. At the first of `stops` the flow ends the answer: they are the client's stop texts, where the upstream takes none.
     """
 
     request: Request
@@ -29,6 +29,7 @@ class Outgoing(msgspec.Struct, frozen=True):
     counted: Counted | None = None
     images: tuple[ImageFile, ...] = ()
     rewrite: Callable[[], bytes] | None = None
+    stops: tuple[str, ...] = ()
 
     def renewed(self) -> "Outgoing":
         """The same request, to be sent a second time."""

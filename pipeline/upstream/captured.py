@@ -7,10 +7,10 @@ text; here it becomes envelopes of one word each, and reads of a few envelopes, 
 A streamed answer keeps a pace that a person can follow, a fixture its recorded timing. With a pace of 0, and for an answer that is not streamed,
 nothing waits: reads are large, and other tasks get their turn now and then.
 
-Invariants: a conversation that does not fit its model's window is refused, as Composer would refuse it; nothing raises while streaming, and the end
-envelope comes last. The same request gives the same answer. Left alone: `stop` and `max_tokens`, as with a model that does not keep to them. Images
-are counted in the prompt and must be images that Composer would be sent, but their bytes are not in the request. Nothing is fetched: a web address is
-left alone, and a Notice says so.
+Invariants: a conversation that does not fit its model's window is refused, as Composer would refuse it, or trimmed where its route says so; nothing
+raises while streaming, and the end envelope comes last. The same request gives the same answer. Left alone: `stop` and `max_tokens`, as with a model
+that does not keep to them. Images are counted in the prompt and must be images that Composer would be sent, but their bytes are not in the request.
+Nothing is fetched: a web address is left alone, and a Notice says so.
 """
 
 import re
@@ -28,6 +28,8 @@ from pipeline.events import Notice, UpstreamEvent
 from pipeline.identity import Identity
 from pipeline.models import MODELS, Model, resolve_composer_model
 from pipeline.parameters import Family, ignored_by
+from pipeline.prompt.custom_tools import in_function_form
+from pipeline.prompt.unread import unread_by_prompts
 from pipeline.prompt.window import Overflow
 from pipeline.request import Request
 from pipeline.upstream.base import Outgoing
@@ -45,6 +47,7 @@ PACED_FRAMES = 2
 """Envelopes in a read that keeps the pace: at 0.02 seconds some hundred words a second, as fast as quick models are."""
 
 FULL_SPEED_FRAMES = 32
+_NOT_FETCHED = (Notice("image_not_fetched", "the embedded demo fetches nothing from the web"),)
 _READS_BETWEEN_CHECKPOINTS = 16
 _PIECE = re.compile(r"\s{0,12}\S{1,12}|\s{1,12}")
 
@@ -95,8 +98,9 @@ class CapturedUpstream:
 
         Raises:
             ModelNotFound: a fixture does not exist or cannot be read.
-            RequestError: the conversation does not fit the model's window, or an image is not one that Composer would be sent.
+            RequestError: the conversation does not fit the model's window, or a part of it is nothing that Composer would be sent.
         """
+        request = in_function_form(request)
         if request.model.startswith(PREFIX):
             self._case(request.model)
         model = self.find_model(request.model)
@@ -106,8 +110,8 @@ class CapturedUpstream:
             fitted.request,
             write_message(fitted.request, fitted.prompt, self._identity, conversation_id=request.conversation),
             fitted.prompt,
-            ignored_by(Family.COMPOSER, request),
-            (Notice("image_not_fetched", "the embedded demo fetches nothing from the web"),) if most_fetched_bytes(request) else (),
+            (*ignored_by(Family.COMPOSER, request), *unread_by_prompts(request)),
+            (*fitted.notices, *(_NOT_FETCHED if most_fetched_bytes(request) else ())),
             None if fitted.prompt_tokens is None else Counted(fitted.prompt_tokens, self._usage_method),
         )
 

@@ -9,7 +9,8 @@ A token that was kept from an earlier request may have been withdrawn since. Whe
 said nothing before that, the request is sent once more, with a new one. A refusal is the caller's to mend where the key is theirs. Otherwise it is a
 permanent fault of the upstream, and nothing of what the upstream says about it is shown.
 
-A request that is longer than its model's window is refused or trimmed before it is sent (`pipeline.prompt.window`), as the operator chose.
+A request that is longer than its model's window is refused or trimmed before it is sent (`pipeline.prompt.window`), as the operator chose for its
+route, or else for this upstream. Custom tools are offered as functions.
 
 Images are sent as bytes: those that came as `data:` URLs, and those that `pipeline.upstream.images` fetched before. A web address that is still there
 is the client's error. Nothing is fetched for a request that can be refused without it: one for an upstream that is not configured, or one that is far
@@ -35,11 +36,14 @@ from pipeline.events import Failed, UpstreamEvent
 from pipeline.identity import Identity
 from pipeline.models import MODELS, Model, resolve_composer_model
 from pipeline.parameters import Family, ignored_by
+from pipeline.prompt.composer import check_parts
+from pipeline.prompt.custom_tools import in_function_form
+from pipeline.prompt.unread import unread_by_prompts
 from pipeline.prompt.window import MAX_UTF8_BYTES, Overflow
 from pipeline.request import Request
 from pipeline.upstream.base import Outgoing
 from pipeline.upstream.composer_account import ComposerAccounts
-from pipeline.upstream.composer_window import check_length, fitted_prompt
+from pipeline.upstream.composer_window import check_length, fitted_prompt, window_of
 from pipeline.upstream.composer_write import FIXED_HEADERS, connect_headers, derived_uuid, write_message
 from pipeline.upstream.http import USER_AGENT, Client, Response, content_coding, opened, pieces, read_bounded, take_end
 from pipeline.upstream.images import MAX_BYTES, Fetcher, fetch_images, images_left, most_fetched_bytes, read_images
@@ -124,6 +128,7 @@ class ComposerUpstream:
         if self._fetcher is None or not most_fetched_bytes(request):
             return request
         self._check_configured()
+        check_parts(request)
         config = self._config
         check_length(request, self._window(request.model), config.context_overflow, method=config.usage_method)
         return await fetch_images(request, self._fetcher, max_bytes=self._config.max_image_bytes)
@@ -133,10 +138,11 @@ class ComposerUpstream:
 
         Raises:
             UpstreamUnusable: the upstream is not configured; the message names what is missing.
-            RequestError: the conversation does not fit the model's window, or an image is not one that is sent.
+            RequestError: the conversation does not fit the model's window, or a part of it is nothing that is sent.
         """
         self._check_configured()
         config = self._config
+        request = in_function_form(request)
         fitted = fitted_prompt(request, self._window(request.model), config.context_overflow, method=config.usage_method)
         # a fault is told of at its place in the whole conversation, and what is sent are the images that are left
         images = images_left(read_images(request, max_bytes=config.max_image_bytes), request, fitted.request)
@@ -145,7 +151,7 @@ class ComposerUpstream:
             fitted.request,
             rewrite(),
             fitted.prompt,
-            ignored_by(Family.COMPOSER, request),
+            (*ignored_by(Family.COMPOSER, request), *unread_by_prompts(request)),
             fitted.notices,
             None if fitted.prompt_tokens is None else Counted(fitted.prompt_tokens, config.usage_method),
             tuple(images),
@@ -243,7 +249,7 @@ class ComposerUpstream:
         return redacted(error, secrets)
 
     def _over_half_window(self, outgoing: Outgoing) -> bool:
-        window = self._window(outgoing.request.model)
+        window, _ = window_of(outgoing.request, self._window(outgoing.request.model), None)
         if window is None or len(outgoing.prompt) * MAX_UTF8_BYTES * 2 <= window:
             return False
         tokens = tokens_in(outgoing.prompt, self._config.usage_method) if outgoing.counted is None else outgoing.counted.tokens

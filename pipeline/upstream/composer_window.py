@@ -1,7 +1,8 @@
 """A request as Composer's prompt, within the window of its model.
 
 The one place where the prompt, the window and the estimate of tokens meet: `pipeline.prompt` knows how a request is written and shortened, and
-`pipeline.usage` how many tokens a text is likely to be. Where no window is known, nothing is weighed.
+`pipeline.usage` how many tokens a text is likely to be. What a request's own route says of the window counts before what its upstream says. Where no
+window is known, nothing is weighed.
 
 A request may be many times as long as the window. Where it is to be refused, `check_length` says so without writing it: it counts the texts as they
 came, piece by piece, and no further than it has to.
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from pipeline.errors import ContextLengthExceeded
-from pipeline.prompt.composer import assemble_prompt, show_messages
+from pipeline.prompt.composer import assemble_prompt, check_parts, show_messages
 from pipeline.prompt.window import Fitted, Overflow, Window, fit_window
 from pipeline.request import Request, TextPart
 from pipeline.usage.estimate import CHARACTERS_PER_TOKEN, Method, new_count, tokens_in
@@ -20,6 +21,17 @@ HOPELESS = 2
 """Windows that a request's bare text fills when it is refused unwritten: what the prompt makes of a text never halves its tokens."""
 
 PIECE_CHARS = 65_536
+
+
+def window_of(request: Request, tokens: int | None, overflow: Overflow | None) -> tuple[int | None, Overflow | None]:
+    """The window that counts for a request, where `tokens` and `overflow` are what its upstream says.
+
+    >>> from pipeline.request import ContextRule
+    >>> window_of(Request("m", (), context=ContextRule(tokens=8_000)), 200_000, Overflow.TRIM)
+    (8000, <Overflow.TRIM: 'trim'>)
+    """
+    rule = request.context
+    return tokens if rule.tokens is None else rule.tokens, overflow if rule.overflow is None else Overflow(rule.overflow)
 
 
 def fitted_prompt(
@@ -32,9 +44,10 @@ def fitted_prompt(
 ) -> Fitted:
     """The request with its prompt; without an overflow, requests of any length pass and the upstream is the judge.
 
-    `count` estimates tokens, by default as the method says.
+    The window and the overflow are the upstream's own. `count` estimates tokens, by default as the method says.
 
     Raises:
+        UnsupportedParameter: a part of it is neither text nor an image.
         ContextLengthExceeded: it does not fit, and must not or cannot be trimmed.
 
     >>> from pipeline.request import Message, Role, TextPart
@@ -43,6 +56,8 @@ def fitted_prompt(
     >>> [message.text[:4] for message in fitted.request.messages], fitted.notices[0].code
     (['new '], 'context_trimmed')
     """
+    check_parts(request)
+    window_tokens, overflow = window_of(request, window_tokens, overflow)
     if window_tokens is None or overflow is None:
         return Fitted(request, assemble_prompt(request))
     check_length(request, window_tokens, overflow, method=method)
@@ -52,7 +67,8 @@ def fitted_prompt(
 
 def check_length(request: Request, window_tokens: int | None, overflow: Overflow | None, *, method: Method = "calibrated") -> None:
     """Refuse a request that is far too long, and leave any other to `fitted_prompt`; raises ContextLengthExceeded."""
-    if window_tokens is None or overflow is not Overflow.ERROR:
+    window_tokens, overflow = window_of(request, window_tokens, overflow)
+    if window_tokens is None or overflow is None or overflow is Overflow.TRIM:
         return
     counted, most = new_count(method), HOPELESS * window_tokens
     if sum(map(len, _pieces(request))) < most * CHARACTERS_PER_TOKEN:

@@ -22,7 +22,7 @@ import anyio
 import httpx
 
 import pipeline
-from pipeline.clocks import CLOSE_SECONDS, Timeouts
+from pipeline.clocks import CLOSE_SECONDS, SILENCE_SECONDS, Timeouts
 from pipeline.errors import StreamCut, UpstreamError, UpstreamTimeout, UpstreamUnavailable, UpstreamUnusable
 from pipeline.upstream.transport import ProxyRefusedError, Transport
 from pipeline.wire.outcomes import PROXY_REFUSED
@@ -50,16 +50,20 @@ _FAULTS = (
 )
 
 
-def open_client(timeouts: Timeouts | None = None, *, transport: httpx.AsyncBaseTransport | None = None) -> Client:
+def open_client(
+    timeouts: Timeouts | None = None, *, silence_seconds: float = SILENCE_SECONDS, transport: httpx.AsyncBaseTransport | None = None
+) -> Client:
     """A client, not yet connected to anything; whoever opens it closes it.
 
     Args:
         timeouts: `connect_seconds` and `write_stall_seconds` are carried out here.
+        silence_seconds: how long a read waits for bytes before it gives an empty piece.
         transport: one that takes the place of ours, for tests; its limits and clocks are its own.
     """
     timeouts = timeouts or Timeouts()
+    seconds = {"connect_seconds": timeouts.connect_seconds, "write_seconds": timeouts.write_stall_seconds, "silence_seconds": silence_seconds}
     return httpx.AsyncClient(
-        transport=transport or Transport(connect_seconds=timeouts.connect_seconds, write_seconds=timeouts.write_stall_seconds),
+        transport=transport or Transport(**seconds),
         headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
         follow_redirects=False,
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),

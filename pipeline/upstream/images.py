@@ -151,7 +151,7 @@ def _images_of(request: Request) -> Iterator[tuple[str, ImagePart]]:
 
 def _with_files(message: Message, found: dict[str, bytes]) -> Message:
     def with_file(part: Part) -> Part:
-        return ImagePart(part.url, part.detail, found[part.url]) if isinstance(part, ImagePart) and part.url in found else part
+        return msgspec.structs.replace(part, data=found[part.url]) if isinstance(part, ImagePart) and part.url in found else part
 
     return msgspec.structs.replace(message, parts=tuple(map(with_file, message.parts)))
 

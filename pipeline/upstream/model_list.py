@@ -8,13 +8,14 @@ its own: one in five minutes is not worth keeping.
 Vendors add fields to OpenAI's `id`, `created` and `owned_by`, each under its own names; `CONTEXT_FIELDS` and the tables beside it say which are read.
 What is not said stays unknown; a window that the operator set is that of every model. An entry without a usable id is left out.
 
-Invariants: nothing raises. The key goes to the configured host only and redirects are not followed. The answer is bounded in bytes, models and the
-length of each word, and no word holds what cannot be printed. Left alone: which of the models are for chat, since the upstream's list does not say.
+Invariants: nothing raises. The key and the operator's own headers go to the configured host only, and redirects are not followed. The answer is
+bounded in bytes, models and the length of each word, and no word holds what cannot be printed. Left alone: which of the models are for chat, since
+the upstream's list does not say.
 """
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit, urlunsplit
 
 import anyio
@@ -26,10 +27,11 @@ from pipeline.errors import AuthenticationError, PenstockError, ProtocolViolatio
 from pipeline.identity import Clock
 from pipeline.models import Model, Price
 from pipeline.request import Json
-from pipeline.upstream.http import USER_AGENT, content_coding, open_client, opened, read_bounded
+from pipeline.upstream.http import content_coding, open_client, opened, read_bounded
 from pipeline.upstream.openai_chat import ENDPOINT, chat_url
 from pipeline.upstream.redaction import redacted
 from pipeline.upstream.single_flight import Fresh, SingleFlightCache, fingerprint
+from pipeline.wire.error_text import SHORTEST_PREFIX_CHARS
 from pipeline.wire.json_values import as_list, as_object, decode_json
 from pipeline.wire.openai_errors import OpenAIErrors
 
@@ -85,14 +87,18 @@ class ModelList:
         credential: Credential | None = None,
         *,
         context_window: int | None = None,
+        key_header: str = "authorization",
+        headers: Mapping[str, str] | None = None,
         timeouts: Timeouts | None = None,
         clock: Clock = time.time,
     ) -> None:
-        """`timeouts` are the client's; `clock` gives seconds since the epoch."""
+        """`key_header` and `headers` are those of the upstream's other requests; `timeouts` the client's; `clock` gives seconds since the epoch."""
         self._owner = owner
         self._url = models_url(base_url)
         self._credential = credential or Credential()
         self._context_window = context_window
+        self._key_header = key_header
+        self._headers = dict(headers or {})
         self._timeouts = timeouts
         self._clock = clock
         self._kept: SingleFlightCache[Listing] = SingleFlightCache(clock, LIST_COUNT)
@@ -112,7 +118,7 @@ class ModelList:
         return msgspec.structs.replace(held.value, is_kept=True) if held.is_kept else held.value
 
     async def _told(self, secret: str | None) -> Fresh[Listing]:
-        secrets = [secret] if secret else []
+        secrets = [*([secret] if secret else []), *(value for value in self._headers.values() if len(value) >= SHORTEST_PREFIX_CHARS)]
         try:
             models = await self._fetch(secret, OpenAIErrors(callers_key=self._credential.kind is Kind.CALLER, secrets=secrets))
         except PenstockError as error:
@@ -120,9 +126,9 @@ class ModelList:
         return Fresh(Listing(models), self._clock() + KEPT_SECONDS)
 
     async def _fetch(self, secret: str | None, errors: OpenAIErrors) -> tuple[Model, ...]:
-        headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": USER_AGENT}
+        headers = {**self._headers, "Accept": "application/json", "Accept-Encoding": "identity"}
         if secret is not None:
-            headers["Authorization"] = f"Bearer {secret}"
+            headers[self._key_header] = f"Bearer {secret}" if self._key_header == "authorization" else secret
         try:
             with anyio.fail_after(CALL_SECONDS):
                 async with open_client(self._timeouts) as client, opened(client, "GET", self._url, headers) as response:

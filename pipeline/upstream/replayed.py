@@ -31,6 +31,7 @@ from pipeline.upstream.base import Outgoing
 from pipeline.usage.estimate import tokens_of
 from pipeline.wire.composer import ComposerDecoder
 from pipeline.wire.openai_chat import OpenAIChatDecoder
+from pipeline.wire.openai_responses import OpenAIResponsesDecoder
 
 READS_A_TURN = 16
 """After so many reads without a wait, other tasks and the clocks have their turn."""
@@ -60,6 +61,10 @@ def _openai_chat(prompt: str, model: Model | None) -> Decoder:
     return OpenAIChatDecoder(new_id=partial(Identity.frozen().new, "call_"))
 
 
+def _openai_responses(prompt: str, model: Model | None) -> Decoder:
+    return OpenAIResponsesDecoder(new_id=partial(Identity.frozen().new, "call_"))
+
+
 class Kind(msgspec.Struct, frozen=True):
     """How one kind of upstream is read: the codec for a prompt and a model, the prompt that a request becomes, and `Upstream.writes_markers`."""
 
@@ -69,7 +74,11 @@ class Kind(msgspec.Struct, frozen=True):
 
 
 # `upstream` in meta.toml -> how its bytes are read
-KINDS = {"composer": Kind(_composer, assemble_prompt, True), "openai-chat": Kind(_openai_chat, prompt_text, False)}
+KINDS = {
+    "composer": Kind(_composer, assemble_prompt, True),
+    "openai-chat": Kind(_openai_chat, prompt_text, False),
+    "openai-responses": Kind(_openai_responses, prompt_text, False),
+}
 
 
 class Split(msgspec.Struct, frozen=True):

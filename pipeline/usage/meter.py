@@ -64,8 +64,12 @@ class UsageMeter:
         """What was used so far: as measured by the upstream, else estimated."""
         if self._measured is not None:
             return self._measured
-        reasoning = self._thinking.total
-        return UsageReport(self._attempts * self._asked(), self._answer.total + reasoning, reasoning_tokens=reasoning)
+        return UsageReport(self._attempts * self._asked(), self.completion_tokens, reasoning_tokens=self._thinking.total)
+
+    @property
+    def completion_tokens(self) -> int:
+        """The answer's tokens so far, as `report` has them; the prompt is not looked at."""
+        return self._answer.total + self._thinking.total if self._measured is None else self._measured.completion_tokens
 
     def _asked(self) -> int:
         if self._prompt_tokens is None:

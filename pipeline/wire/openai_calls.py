@@ -12,9 +12,11 @@ Events do not nest, so one call is open at a time. What comes behind it, calls a
 JSON object, or the answer's end. A call starts when its name is certain: it is one that the client offers and no beginning of another, or the
 arguments have begun.
 
+The call of a custom tool has raw text for arguments, in which nothing says that it is over: the next call does, or the answer's end.
+
 Invariants: nothing raises; time is linear. Arguments pass as they came; empty ones become `{}`; those that are no JSON value at the call's end are
-named by a Notice `invalid_arguments` before it. A call that never got a name is dropped with a Notice. Ids are kept; a missing or repeated one is
-made anew.
+named by a Notice `invalid_arguments` before it. A custom tool's input is never looked at, and may be empty. A call that never got a name is dropped
+with a Notice. Ids are kept; a missing or repeated one is made anew.
 """
 
 import re
@@ -33,12 +35,13 @@ _IN_STRING = re.compile(r'["\\]')
 
 
 class CallDelta(msgspec.Struct, frozen=True, gc=False):
-    """One entry of `tool_calls`, its fields made texts; empty is absent."""
+    """One entry of `tool_calls`, its fields made texts; empty is absent. `arguments` is the input where it is the call of a custom tool."""
 
     index: int | None = None
     id: str = ""
     name: str = ""
     arguments: str = ""
+    custom: bool = False
 
 
 class ObjectScan:
@@ -86,6 +89,7 @@ class _Call:
         self.next_name = ""  # a name that was repeated when the arguments were finished: the head of a further call, or an echo
         self.number: int | None = None
         self.ended = False
+        self.custom = False
         self.has_arguments = False
         self.pieces: list[str] = []
         self.sent = 0
@@ -94,11 +98,18 @@ class _Call:
 
     @property
     def is_finished(self) -> bool:
-        """Whether the arguments are an object with its end."""
+        """Whether the arguments are an object with its end; those of a custom tool never are."""
+        if self.custom:
+            return False
         for piece in self.pieces[self._scanned :]:
             self._scan.feed(piece)
         self._scanned = len(self.pieces)
         return self._scan.closed
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the arguments are known to be complete: a function's are JSON, and of a custom tool's input nothing says so."""
+        return not self.custom and is_json("".join(self.pieces))
 
     def continued_by(self, delta: CallDelta) -> bool:
         """Whether a delta under this call's id or index is more of it."""
@@ -110,6 +121,7 @@ class _Call:
 
     def take(self, delta: CallDelta) -> None:
         """Add a delta's name and arguments."""
+        self.custom = self.custom or (delta.custom and self.number is None)
         if delta.name and delta.name != self.name:
             self.name += delta.name
         elif delta.name and self.is_finished:
@@ -145,9 +157,12 @@ class ChatCalls:
 
     @property
     def are_whole(self) -> bool:
-        """Whether the arguments of every call so far are JSON: what was cut off inside a call, or before its arguments, is not whole."""
-        waiting = (call for call in self._queue if isinstance(call, _Call))
-        return not self._ended_invalid and all(is_json("".join(call.pieces)) for call in waiting)
+        """Whether the arguments of every call so far are JSON: what was cut off inside a call, or before its arguments, is not whole.
+
+        Of the last call, a custom tool's input is never known to be.
+        """
+        waiting = [call for call in self._queue if isinstance(call, _Call)]
+        return not self._ended_invalid and all(call.is_whole or (call.custom and call is not waiting[-1]) for call in waiting)
 
     def add(self, delta: CallDelta, events: list[UpstreamEvent]) -> None:
         """The next entry of `tool_calls`."""
@@ -157,7 +172,7 @@ class ChatCalls:
         else:
             self._identify(call, delta)
         if call.ended:
-            if delta.arguments.strip():
+            if delta.arguments.strip() or (call.custom and delta.arguments):
                 events.append(Notice("late_arguments", f"{call.name}: arguments behind their end were dropped"))
             elif delta.name:
                 call.next_name = delta.name
@@ -173,9 +188,9 @@ class ChatCalls:
         else:
             events.append(event)
 
-    def end(self, events: list[UpstreamEvent]) -> None:
-        """The answer ends properly: everything that waits comes out."""
-        self._advance(events, final=True)
+    def end(self, events: list[UpstreamEvent], *, cut: bool = False) -> None:
+        """The answer ends properly: everything that waits comes out. One that was `cut` short may end inside its last call, which then stays open."""
+        self._advance(events, final=True, cut=cut)
 
     def _find(self, delta: CallDelta) -> _Call | None:
         """The call that a delta continues."""
@@ -232,7 +247,7 @@ class ChatCalls:
             self._by_index.setdefault(delta.index, call)
         self._last = call
 
-    def _advance(self, events: list[UpstreamEvent], *, final: bool = False) -> None:
+    def _advance(self, events: list[UpstreamEvent], *, final: bool = False, cut: bool = False) -> None:
         """Let out what is certain, from the head of the queue."""
         queue = self._queue
         while queue:
@@ -243,9 +258,12 @@ class ChatCalls:
                 if head.number is None and not self._start(head, events, final=final):
                     return
                 self._send(head, events)
-                if not final and (len(queue) == 1 or not head.is_finished):
+                if not final and (len(queue) == 1 or not (head.is_finished or (head.custom and head is not self._last))):
                     return
-                self._end(head, events)
+                if cut and len(queue) == 1 and not head.is_whole:
+                    events.append(Notice("call_cut", f"{head.name}: the upstream ended its answer inside the call; the call was not completed"))
+                else:
+                    self._end(head, events)
             elif final:
                 events.append(Notice("nameless_call", "the upstream sent a tool call without a name; it was dropped"))
             else:
@@ -261,7 +279,7 @@ class ChatCalls:
             self._ids.add(call.id)
         call.number = self.count
         self.count += 1
-        events.append(ToolCallStart(call.number, call.id, call.name))
+        events.append(ToolCallStart(call.number, call.id, call.name, call.custom))
         return True
 
     def _send(self, call: _Call, events: list[UpstreamEvent]) -> None:
@@ -272,7 +290,9 @@ class ChatCalls:
     def _end(self, call: _Call, events: list[UpstreamEvent]) -> None:
         number = call.number or 0
         call.ended = True
-        if not call.has_arguments:
+        if call.custom:
+            pass  # any text is its input, and so is none
+        elif not call.has_arguments:
             events.append(ToolCallDelta(number, "{}"))
         elif not is_json("".join(call.pieces)):
             self._ended_invalid = True

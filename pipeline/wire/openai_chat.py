@@ -25,7 +25,7 @@ from pipeline.events import Failed, Finish, FinishReason, Notice, RefusalDelta, 
 from pipeline.request import Json
 from pipeline.wire.json_values import as_list, as_object, decode_json
 from pipeline.wire.openai_calls import CallDelta, ChatCalls
-from pipeline.wire.openai_chunks import Chunk, ChunkDelta, ChunkFunction, arguments_of, decode_chunk, mended, read_usage, text_of
+from pipeline.wire.openai_chunks import Chunk, ChunkCall, ChunkDelta, ChunkFunction, arguments_of, decode_chunk, mended, read_usage, text_of
 from pipeline.wire.openai_errors import OpenAIErrors
 from pipeline.wire.sse import MAX_EVENT_BYTES, ServerSentEvent, SseDecoder
 
@@ -46,6 +46,9 @@ FINISH_REASONS = {
     "tool_use": FinishReason.TOOL_CALLS,
 }
 """An upstream's word -> what it means; any other word is `stop` with a Notice."""
+
+CUTTING = (FinishReason.LENGTH, FinishReason.CONTENT_FILTER)
+"""The reasons that cut an answer short, perhaps inside a call."""
 
 # Words for an answer that was broken off (OpenRouter, DeepSeek): passing it on as finished would be a lie.
 FAILURES: dict[str, tuple[type[UpstreamError], str]] = {
@@ -234,9 +237,7 @@ class OpenAIChatDecoder:
             calls.speak(RefusalDelta(delta.refusal), events)
         for call in delta.tool_calls or ():
             if call is not None:
-                function = call.function or ChunkFunction()
-                index = call.index if isinstance(call.index, int) else None
-                calls.add(CallDelta(index, text_of(call.id), text_of(function.name), arguments_of(function.arguments)), events)
+                calls.add(_call_delta(call), events)
         if delta.function_call is not None:
             calls.add(CallDelta(name=text_of(delta.function_call.name), arguments=arguments_of(delta.function_call.arguments)), events)
         self._has_spoken = self._has_spoken or len(events) > before
@@ -264,8 +265,8 @@ class OpenAIChatDecoder:
         if raw is None and not self._calls.are_whole:
             self._fail(StreamCut("The upstream's stream ended inside a tool call."))
             return
-        self._calls.end(self._events)
         reason = FINISH_REASONS.get(raw or "stop")
+        self._calls.end(self._events, cut=reason in CUTTING)
         if raw is None:
             self._note("no_finish_reason", "the upstream ended its answer without saying why")
         elif reason is None:
@@ -291,3 +292,11 @@ class OpenAIChatDecoder:
         if code not in self._noted:
             self._noted.add(code)
             self._events.append(Notice(code, detail))
+
+
+def _call_delta(call: ChunkCall) -> CallDelta:
+    index = call.index if isinstance(call.index, int) else None
+    if call.custom is not None:
+        return CallDelta(index, text_of(call.id), text_of(call.custom.name), arguments_of(call.custom.input), custom=True)
+    function = call.function or ChunkFunction()
+    return CallDelta(index, text_of(call.id), text_of(function.name), arguments_of(function.arguments))

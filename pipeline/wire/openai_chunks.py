@@ -17,6 +17,8 @@ from pipeline.request import Json
 from pipeline.wire.json_values import as_object
 
 _MAX_COUNT = 2**53
+_COUNTED = frozenset({"prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details", "completion_tokens_details", "estimated"})
+_DETAILS = {"prompt_tokens_details": "cached_tokens", "completion_tokens_details": "reasoning_tokens"}
 
 # An escape: a pair of surrogates, a single one, or any other.
 _ESCAPE = re.compile(r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL)
@@ -29,12 +31,20 @@ class ChunkFunction(msgspec.Struct, frozen=True, gc=False):
     arguments: Json = None
 
 
+class ChunkCustom(msgspec.Struct, frozen=True, gc=False):
+    """Name and input of a custom tool's call, or pieces of them."""
+
+    name: Json = None
+    input: Json = None
+
+
 class ChunkCall(msgspec.Struct, frozen=True, gc=False):
     """One entry of `tool_calls`."""
 
     index: Json = None
     id: Json = None
     function: ChunkFunction | None = None
+    custom: ChunkCustom | None = None
 
 
 class ChunkDelta(msgspec.Struct, frozen=True, gc=False):
@@ -98,7 +108,17 @@ def read_usage(value: Json) -> UsageReport | None:
     cached = as_object(fields.get("prompt_tokens_details")).get("cached_tokens")
     counts = (_count(count) for count in (cached, fields.get("cached_tokens"), fields.get("prompt_cache_hit_tokens")))  # OpenAI, Moonshot, DeepSeek
     reasoning = _count(as_object(fields.get("completion_tokens_details")).get("reasoning_tokens"))
-    return UsageReport(prompt, completion, reasoning_tokens=reasoning, cached_tokens=next(filter(None, counts), 0), estimated=False)
+    return UsageReport(prompt, completion, reasoning, next(filter(None, counts), 0), estimated=False, extra=_unread(fields))
+
+
+def _unread(fields: dict[str, Json]) -> dict[str, Json]:
+    """What of a `usage` object is none of our own counts: vendors' figures, a cost, and further details."""
+    extra = {name: value for name, value in fields.items() if name not in _COUNTED and value is not None}
+    for name, known in _DETAILS.items():
+        details = {key: value for key, value in as_object(fields.get(name)).items() if key != known and value is not None}
+        if details:
+            extra[name] = details
+    return extra
 
 
 def _count(value: Json) -> int:

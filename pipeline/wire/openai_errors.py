@@ -8,6 +8,9 @@ then `TEXTS`, for the faults that many servers only describe; then `STATUSES` wi
 Whose key was refused decides what that means: the caller can mend an own key (401); the operator's, or one that is missing, is a permanent fault of
 the upstream (424), and then nothing of what the upstream says about it is shown.
 
+Whether the request may pass at another target is what the error's class says, but for two statuses. A 5xx may be over soon, whatever the error is
+called, unless it blames the request itself. A 403 without a reason comes from what stands before the upstream, not from the upstream.
+
 Invariants: nothing raises, whatever the bytes are. A message is one bounded line without HTML, control characters, the `secrets` and what
 looks like a key. Left alone: retries.
 """
@@ -35,7 +38,7 @@ from pipeline.errors import (
 from pipeline.request import Json
 from pipeline.wire.error_text import clean_message
 from pipeline.wire.json_values import as_list, as_object, decode_json
-from pipeline.wire.outcomes import PROXY_REFUSED, REFUSED_CREDENTIALS, Outcome, retry_after_seconds
+from pipeline.wire.outcomes import PROXY_REFUSED, REFUSED_CREDENTIALS, Outcome, told_retry_after
 
 BAD_KEY = Outcome(AuthenticationError, "The upstream does not accept this key.")
 UNPAID = Outcome(PaymentRequired, "The upstream wants the account's payment settled first.")
@@ -67,7 +70,6 @@ WORDS = {
     "model_not_found_error": UNKNOWN_MODEL,
     "invalid_model": UNKNOWN_MODEL,
     "context_length_exceeded": TOO_LONG,
-    "string_above_max_length": TOO_LONG,
     "insufficient_quota": QUOTA,
     "exceeded_current_quota_error": QUOTA,
     "billing_hard_limit_reached": QUOTA,
@@ -98,6 +100,7 @@ TEXTS = (
         re.compile(r"maximum context length|context (?:length|window|size)|prompt is too long|input is too long|too many (?:input )?tokens", re.I),
         TOO_LONG,
     ),
+    (re.compile(r"'(?:messages|input)\b[^']{0,60}': string too long", re.I), TOO_LONG),  # of any other field it is no matter of the conversation
     (re.compile(r"\bmodel\b.{0,120}\b(?:does not exist|not found|unknown)|not a valid model\b", re.I), UNKNOWN_MODEL),
 )
 _DESCRIBED = frozenset({None, 400, 404, 413, 422})
@@ -131,7 +134,8 @@ GENERAL_WORDS = {
     "not_found": GONE,
 }
 
-_RETRYABLE = (RATE_LIMIT, UNAVAILABLE, TIMED_OUT, FAILED)
+# what another upstream would say of the request too, whatever the status is
+_OF_THE_REQUEST = (REFUSED, TOO_LONG)
 _WORD = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _PARAM = re.compile(r"[\w.\[\]-]{1,100}", re.ASCII)
 
@@ -169,8 +173,7 @@ class OpenAIErrors:
 
     def from_http(self, status: int, headers: Mapping[str, str], body: bytes) -> PenstockError:
         """What an HTTP answer other than 200 says. `headers` may be spelled in any case; `body` is as received, of any type."""
-        after = next((value for name, value in headers.items() if name.lower() == "retry-after"), "")
-        return self._error(_read(decode_json(body), self._secrets), status, retry_after_seconds(after))
+        return self._error(_read(decode_json(body), self._secrets), status, told_retry_after(headers))
 
     def from_stream(self, value: Json) -> PenstockError:
         """What an error inside a stream says: the value under `error`, or the object that it is flat in."""
@@ -184,6 +187,7 @@ class OpenAIErrors:
         message = outcome.message
         if outcome is FAILED and status is not None and not text:
             message = f"The upstream failed (HTTP {status})."
+        passes = _passes_elsewhere(outcome, report, status if status is not None else report.number)
         code = outcome.code
         if outcome is REFUSED:
             code = next(iter(report.words), None)
@@ -191,8 +195,16 @@ class OpenAIErrors:
             clean_message(f"{message} It says: {text}" if text else message),
             code=code,
             param=report.param if issubclass(outcome.error, RequestError) else None,
-            retry_after_seconds=retry_after if outcome in _RETRYABLE else None,
+            retry_after_seconds=retry_after if passes and outcome is not NOT_ALLOWED else None,
+            may_pass_elsewhere=passes,
         )
+
+
+def _passes_elsewhere(outcome: Outcome, report: _Report, status: int | None) -> bool:
+    """Whether the same request may pass at another target."""
+    if status == 403 and outcome is NOT_ALLOWED:
+        return not (report.words or report.text)
+    return outcome.error.passes_elsewhere or (status is not None and 500 <= status < 600 and outcome not in _OF_THE_REQUEST)
 
 
 def _read(value: Json, secrets: Collection[str]) -> _Report:

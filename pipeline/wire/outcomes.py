@@ -1,16 +1,19 @@
 """What a client is told of an upstream's fault, as far as it is the same for every kind of upstream.
 
 An `Outcome` is one row's meaning in the tables that read errors; those that more than one table names stand here. `retry_after_seconds` reads the
-header in which every upstream says when to come back.
+header in which every upstream says when to come back, and `told_retry_after` finds it among others, or the finer one in milliseconds beside it.
 """
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 import msgspec
 
 from pipeline.errors import PenstockError, UpstreamUnusable
+
+_NUMBER = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -28,6 +31,21 @@ PROXY_REFUSED = Outcome(UpstreamUnusable, "The proxy before the upstream refuses
 """For HTTP 407, which only a proxy says."""
 
 
+def told_retry_after(headers: Mapping[str, str]) -> float | None:
+    """When to come back, in seconds, as the headers of an answer say it; their names may be spelled in any case.
+
+    `retry-after-ms` is what OpenAI and Azure send beside Retry-After, which has whole seconds only.
+
+    >>> told_retry_after({"Retry-After": "2", "retry-after-ms": "1500"})
+    1.5
+    """
+    told = {name.lower(): value for name, value in headers.items() if name.lower() in ("retry-after", "retry-after-ms")}
+    milliseconds = told.get("retry-after-ms", "").strip()
+    if _NUMBER.fullmatch(milliseconds):
+        return float(milliseconds) / 1000
+    return retry_after_seconds(told.get("retry-after", ""))
+
+
 def retry_after_seconds(value: str, now: datetime | None = None) -> float | None:
     """A Retry-After value, in seconds from `now` (default: the clock): delay seconds or an HTTP date; None where it is neither.
 
@@ -37,7 +55,7 @@ def retry_after_seconds(value: str, now: datetime | None = None) -> float | None
     10.0
     """
     value = value.strip()
-    if re.fullmatch(r"[0-9]{1,9}(?:\.[0-9]{1,9})?", value):
+    if _NUMBER.fullmatch(value):
         return float(value)
     try:
         date = parsedate_to_datetime(value[:64])

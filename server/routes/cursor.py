@@ -1,22 +1,88 @@
-"""`/cursor`: the paths that the Cursor IDE, and gateways before this one, are pointed at."""
+"""The paths that Cursor's backend is pointed at, and gateways before this one were.
 
-from quart import Blueprint, Response
+Cursor appends `/chat/completions` to the base URL of its settings, whatever that is, so that each of `BASES` works as one; the Azure slot of its
+settings makes the last of them, where the deployment is the model. What it sends is read by `pipeline.parse.cursor`, whatever its dialect is; what it
+is sent back has the one form that it can show (`pipeline.emit.cursor`). Under `/cursor/v1` other clients call too: those get plain Chat Completions,
+Cursor is known by its User-Agent.
 
+A browser may ask for leave to call these paths (CORS): they take no cookies, and who has a key may use it from a page too. A server without keys
+answers no page of the web (`server.front_door`), and gives no leave.
+"""
+
+import msgspec
+from quart import Blueprint, Response, request
+from werkzeug.datastructures import Headers
+
+from pipeline.emit.base import Dialect
+from pipeline.emit.cursor import cursor_dialect
+from pipeline.errors import ModelNotFound
 from pipeline.parse.cursor import parse_cursor
+from server.answering import CHAT_SURFACE, Surface
 from server.gateway import Gateway, record
+from server.local_answers import greeting, is_verification
 from server.routes.openai import add_models
+from server.settings import Route
+from server.streaming import StreamedResponse
+
+SHARED_BASE = "/cursor/v1"
+"""The base under which other clients than Cursor call as well."""
+
+BASES = ("/cursor", SHARED_BASE, "/cursor/chat/completions", "/openai/deployments/<path:deployment>")
+ENDPOINT = "/chat/completions"
+USER_AGENT = "cursor/"
+"""How Cursor's backend begins to name itself."""
+
+CORS_HEADERS = {
+    "access-control-allow-methods": "GET, POST, OPTIONS",
+    "access-control-allow-headers": "authorization, content-type, api-key, x-api-key, x-request-id",
+    "access-control-max-age": "600",
+}
+
+
+def dialect_of(route: Route) -> Dialect:
+    """How Cursor is answered under a route."""
+    return cursor_dialect(route.display_reasoning)
+
+
+CURSOR_SURFACE = Surface(dialect_of, for_cursor=True)
 
 
 def blueprint(gateway: Gateway) -> Blueprint:
     """The routes."""
-    routes = Blueprint("cursor", __name__, url_prefix="/cursor")
+    routes = Blueprint("cursor", __name__)
 
-    async def chat_completions() -> Response:
+    async def chat_completions(deployment: str | None = None) -> Response | StreamedResponse:
         caller = gateway.admit()
-        return await gateway.answering.answer(await gateway.parsed(parse_cursor), caller, record())
+        parsed = await gateway.parsed(parse_cursor)
+        if deployment is not None:
+            parsed = msgspec.structs.replace(parsed, model=deployment)
+        surface = _surface(request.path, request.headers)
+        try:
+            return await gateway.answering.answer(parsed, caller, record(), surface)
+        except ModelNotFound:
+            if not is_verification(parsed):
+                raise
+            return greeting(parsed, surface.dialect(Route(targets=())))
 
-    for path, name in (("/chat/completions", "chat"), ("/v1/chat/completions", "chat_v1")):
-        routes.add_url_rule(path, name, chat_completions, methods=["POST"])
-    add_models(routes, gateway, name="models")
-    add_models(routes, gateway, name="models_v1", prefix="/v1")
+    async def preflight(**_: str) -> Response:
+        return Response(b"", status=204, headers=CORS_HEADERS if "Access-Control-Request-Method" in request.headers else {})
+
+    @routes.after_request
+    async def allow_origin(response: Response) -> Response:
+        if request.headers.get("Origin") and not gateway.door.refuses_page(request.headers):
+            response.headers["access-control-allow-origin"] = "*"
+            response.headers["access-control-expose-headers"] = "x-request-id, penstock-target, penstock-attempts, penstock-notices, penstock-ignored"
+        return response
+
+    prefixes = dict.fromkeys(base + version for base in BASES for version in ("", "/v1"))
+    for number, prefix in enumerate(prefixes):
+        routes.add_url_rule(prefix + ENDPOINT, f"chat_{number}", chat_completions, methods=["POST"], provide_automatic_options=False)
+        add_models(routes, gateway, name=f"models_{number}", prefix=prefix, answers_options=False)
+        for asked in (ENDPOINT, "/models", "/models/<path:model_id>"):
+            routes.add_url_rule(prefix + asked, f"preflight_{number}{asked[1:5]}_{len(asked)}", preflight, methods=["OPTIONS"])
     return routes
+
+
+def _surface(path: str, headers: Headers) -> Surface:
+    shared = path.startswith(SHARED_BASE + "/")
+    return CURSOR_SURFACE if not shared or headers.get("User-Agent", "").lower().startswith(USER_AGENT) else CHAT_SURFACE

@@ -23,19 +23,19 @@ def blueprint(gateway: Gateway) -> Blueprint:
     return routes
 
 
-def add_models(routes: Blueprint, gateway: Gateway, *, name: str, prefix: str = "") -> None:
+def add_models(routes: Blueprint, gateway: Gateway, *, name: str, prefix: str = "", answers_options: bool = True) -> None:
     """`GET …/models` and `GET …/models/{id}`, where an id may hold slashes; with what the upstream of `*` says where it can be asked.
 
-    A slash at the end of a path is not the id's.
+    A slash at the end of a path is not the id's. `answers_options` False leaves OPTIONS to a surface that has an answer of its own.
     """
 
-    async def models() -> Response:
+    async def models(**_: str) -> Response:
         caller = gateway.admit()
         live = await gateway.live.ask(caller.upstream_key)
         found = gateway.routing.models(live) if caller.models is None else gateway.routing.models_of(caller.models, live)
         return _json({"object": "list", "data": [model_card(model) for model in found]})
 
-    async def model(model_id: str) -> Response:
+    async def model(model_id: str, **_: str) -> Response:
         caller = gateway.admit()
         model_id = model_id.removesuffix("/")
         destination = gateway.routing.find(model_id)
@@ -44,8 +44,8 @@ def add_models(routes: Blueprint, gateway: Gateway, *, name: str, prefix: str = 
         live = await gateway.live.ask(caller.upstream_key) if destination.upstream.name == gateway.live.upstream else None
         return _json(model_card(gateway.routing.described(model_id, live)))
 
-    routes.add_url_rule(f"{prefix}/models", f"{name}_list", models, methods=["GET"])
-    routes.add_url_rule(f"{prefix}/models/<path:model_id>", f"{name}_one", model, methods=["GET"])
+    for path, endpoint, answer in (("/models", f"{name}_list", models), ("/models/<path:model_id>", f"{name}_one", model)):
+        routes.add_url_rule(prefix + path, endpoint, answer, methods=["GET"], provide_automatic_options=answers_options)
 
 
 def model_card(model: Model) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from server.first_request import PLACEHOLDER, served_models
 from server.live_models import Asked
 from server.resolver import asked_upstream, is_recording
 from server.settings import Settings
-from server.upstream_settings import Captured, OpenAIChat, Upstream
+from server.upstream_settings import Captured, Composer, OpenAIChat, OpenAIResponses, Upstream
 from server.web.commands import Curl, examples
 from server.web.setups import Place, setups
 
@@ -36,6 +36,14 @@ KEYS = {
     "open": ("any", "No key is needed on this machine: any key is accepted, and none is passed on."),
     "keys": ("psk_YOUR_KEY", "Use your key of this gateway, psk_…, as the bearer token. No upstream gets it."),
     "forward": ("YOUR_UPSTREAM_KEY", "Use your own upstream key as the bearer token. It is passed on with your request and never stored."),
+}
+
+# an upstream's kind -> the family whose treatment of parameters it has
+FAMILIES: Mapping[type[Upstream], Family] = {
+    Captured: Family.COMPOSER,
+    Composer: Family.COMPOSER,
+    OpenAIChat: Family.OPENAI_CHAT,
+    OpenAIResponses: Family.OPENAI_RESPONSES,
 }
 
 # a model's owner -> how the owner writes it
@@ -65,12 +73,12 @@ ENDPOINTS = (
     Endpoint("POST", "/opencode/v1/chat/completions", "the same for OpenCode: Agent mode, one conversation a session"),
     Endpoint("GET", "/opencode/v1/models", "the models again, for clients with that base URL"),
     Endpoint("GET", "/opencode/v1/models/{id}", "one model"),
-    Endpoint("POST", "/cursor/chat/completions", "Chat bodies, and bodies with input in place of messages"),
-    Endpoint("POST", "/cursor/v1/chat/completions", "the same, for clients that add /v1"),
+    Endpoint("POST", "/cursor/chat/completions", "for the Cursor IDE: bodies of any dialect; its base URL is /cursor, and /cursor/v1 is one too"),
     Endpoint("GET", "/cursor/models", "the models again"),
     Endpoint("GET", "/cursor/models/{id}", "one model"),
-    Endpoint("GET", "/cursor/v1/models", "the models again"),
-    Endpoint("GET", "/cursor/v1/models/{id}", "one model"),
+    Endpoint("POST", "/openai/deployments/{model}/chat/completions", "the same for the Azure slot of its settings; the deployment is the model"),
+    Endpoint("GET", "/openai/deployments/{model}/models", "the models again"),
+    Endpoint("GET", "/openai/deployments/{model}/models/{id}", "one model"),
     Endpoint("GET", "/health", "whether the process lives", needs_key=False),
     Endpoint("GET", "/ready", "whether it wants traffic: 503 while it shuts down, and while no upstream is configured", needs_key=False),
     Endpoint("GET", "/", "this page", needs_key=False),
@@ -199,7 +207,7 @@ class ParameterRow(msgspec.Struct, frozen=True):
 
 def families_of(settings: Settings) -> list[Family]:
     """The families of the upstreams that are configured, in the table's order."""
-    used = {Family.OPENAI_CHAT if isinstance(upstream, OpenAIChat) else Family.COMPOSER for upstream in settings.upstreams.values()}
+    used = {FAMILIES[type(upstream)] for upstream in settings.upstreams.values()}
     return [family for family in Family if family in used]
 
 

@@ -66,6 +66,22 @@ def test_a_call_names_itself_once():
     ]
 
 
+CUSTOM: list[Event] = [ToolCallStart(1, "call_2", "ApplyPatch", custom=True), ToolCallDelta(1, '*** "Begin'), ToolCallEnd(1)]
+
+
+def test_a_custom_call_has_the_form_of_its_kind():
+    emitter = ChatStream(HEAD, lambda: USAGE)
+    data = emitter.feed([*CALL, *CUSTOM, ToolCallStart(2, "call_3", "Read"), ToolCallDelta(2, "{}"), ToolCallEnd(2)])
+    records = [json.loads(line[6:])["choices"][0]["delta"] for line in data.decode().split("\n\n") if line]
+    # the client's own types know no custom call in a chunk, though its whole form
+    assert [record["tool_calls"] for record in records[4:]] == [
+        [{"index": 1, "id": "call_2", "type": "custom", "custom": {"name": "ApplyPatch", "input": ""}}],
+        [{"index": 1, "custom": {"input": '*** "Begin'}}],
+        [{"index": 2, "id": "call_3", "type": "function", "function": {"name": "Read", "arguments": ""}}],
+        [{"index": 2, "function": {"arguments": "{}"}}],
+    ]
+
+
 @pytest.mark.parametrize(("shown", "expected"), [(True, [{"reasoning_content": "hm"}]), (False, [])])
 def test_thinking_is_shown_or_not(shown, expected):
     head = AnswerHead("chatcmpl-1", 17, "m", show_thinking=shown)
@@ -142,6 +158,8 @@ def test_the_whole_answer():
     call = {"id": "call_1", "type": "function", "function": {"name": "Read", "arguments": '{"path":"a"}'}}
     assert whole(*CALL) == {"role": "assistant", "content": None, "refusal": None, "tool_calls": [call]}
     assert whole(TextDelta("x"), *CALL)["content"] == "x"
+    custom = {"id": "call_2", "type": "custom", "custom": {"name": "ApplyPatch", "input": '*** "Begin'}}
+    assert whole(*CALL, *CUSTOM)["tool_calls"] == [call, custom]
     assert whole(ThinkingDelta("hm"), TextDelta("x"))["reasoning_content"] == "hm"
 
 

@@ -1,104 +1,156 @@
-"""parse_cursor: chat bodies, Responses-shaped bodies, and what is not read on this path."""
-
-import contextlib
-import json
+"""parse_cursor: whole bodies as Cursor sends them, and errors that name places in what was sent."""
 
 import pytest
-from hypothesis import given, settings
 
-from pipeline.errors import RequestError, UnsupportedParameter
-from pipeline.parse.chat import parse_chat
-from pipeline.parse.cursor import parse_cursor
-from pipeline.request import ImagePart, Message, Role, TextPart
-from tests.support.chat_bodies import CHAT_BODIES, JSON, USER, WEATHER
+from pipeline.errors import UnsupportedParameter
+from pipeline.request import Grammar, ImagePart, Message, OpaquePart, Role, TextPart, Tool, ToolCall, ToolChoice, ToolMode
+from tests.support.cursor_bodies import FLAT_PATCH, GRAMMAR, HELLO, NESTED_READ, PATCH, READ_SCHEMA, call, calls, normalised, parse, refused, result
 
 
-def parse(**fields):
-    return parse_cursor(json.dumps({"model": "gpt-4o", **fields}).encode())
-
-
-def refused(**fields):
-    with pytest.raises(RequestError) as caught:
-        parse(**fields)
-    return caught.value
-
-
-HELLO = Message(Role.USER, (TextPart("Hello"),))
-
-
-@settings(deadline=None)  # a busy machine is not a failure
-@given(CHAT_BODIES)
-def test_a_body_with_messages_is_a_chat_body(body):
-    raw = json.dumps(body).encode()
-    assert parse_cursor(raw) == parse_chat(raw)
-
-
-@pytest.mark.parametrize("stream", [True, False])
-@pytest.mark.parametrize("body", [{"input": "Hello"}, {"input": [USER]}, {"input": [{"type": "message", **USER}], "messages": []}])
-def test_input_becomes_messages(body, stream):
-    request = parse(**body, stream=stream)
-    assert (request.messages, request.stream, request.extra) == ((HELLO,), stream, {})
-
-
-def test_instructions_lead():
-    items = [{"role": "developer", "content": "Two."}, USER]
-    request = parse(instructions="One.", input=items)
-    assert request.messages == (Message(Role.SYSTEM, (TextPart("One."),)), Message(Role.SYSTEM, (TextPart("Two."),)), HELLO)
-
-
-def test_parts():
-    content = [{"type": "input_text", "text": "a"}, {"type": "input_image", "image_url": "data:x", "detail": "auto"}]
-    assert parse(input=[{"role": "user", "content": content}]).messages[0].parts == (TextPart("a"), ImagePart("data:x"))
-
-
-def test_the_rest_is_read_as_in_chat():
+def test_an_agent_turn_in_the_form_of_responses():
     request = parse(
-        input="Hello",
-        tools=[{"type": "function", **WEATHER}],
-        max_output_tokens=9,
-        reasoning={"effort": "high"},
-        text={"format": {"type": "json_object"}},
+        input=[
+            {"role": "developer", "content": "Be brief."},
+            {"role": "user", "content": [{"type": "input_text", "text": "Fix it"}, {"type": "input_image", "image_url": "data:x", "detail": "auto"}]},
+            {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAA"},
+            {"type": "message", "role": "assistant", "id": "msg_1", "content": [{"type": "output_text", "text": "Look.", "annotations": []}]},
+            {"type": "function_call", "id": "fc_1", "call_id": "call_1\nfc_1", "name": "Read", "arguments": '{"path":"a"}', "status": "completed"},
+            {"type": "custom_tool_call", "id": "ctc_1", "call_id": "call_2", "name": "ApplyPatch", "input": PATCH},
+            {"type": "custom_tool_call_output", "call_id": "call_2", "output": "Done"},
+            {"type": "function_call_output", "call_id": "call_1\nfc_1", "output": [{"type": "input_text", "text": "x = 1"}]},
+        ],
+        instructions="You are an agent.",
+        tools=[{"type": "function", "name": "Read", "parameters": READ_SCHEMA, "strict": False}, FLAT_PATCH, {"type": "web_search"}],
+        tool_choice="auto",
+        stream=True,
         store=False,
         include=["reasoning.encrypted_content"],
+        metadata={"cursorConversationId": "7b1d"},
+        max_output_tokens=9,
+        reasoning={"effort": "high", "summary": "auto"},
+        text={"verbosity": "low"},
     )
-    assert [tool.name for tool in request.tools] == ["get_weather"]
-    assert request.agent
-    assert (request.options.max_tokens, request.options.reasoning_effort) == (9, "high")
-    assert request.options.answer_format.kind == "json_object"
-    assert request.extra == {"store": False, "include": ["reasoning.encrypted_content"]}
+    made = request.messages[3].tool_calls[0].id
+    assert request.messages == (
+        Message(Role.SYSTEM, (TextPart("You are an agent."),)),
+        Message(Role.SYSTEM, (TextPart("Be brief."),)),
+        Message(Role.USER, (TextPart("Fix it"), ImagePart("data:x"))),
+        Message(
+            Role.ASSISTANT,
+            (TextPart("Look."),),
+            (ToolCall(made, "Read", '{"path":"a"}'), ToolCall("call_2", "ApplyPatch", PATCH, custom=True)),
+        ),
+        Message(Role.TOOL, (TextPart("x = 1"),), tool_call_id=made),
+        Message(Role.TOOL, (TextPart("Done"),), tool_call_id="call_2"),
+    )
+    assert request.tools == (
+        Tool("Read", "", READ_SCHEMA),
+        Tool("ApplyPatch", "Edit files.", custom=True, grammar=Grammar(GRAMMAR["syntax"], GRAMMAR["definition"])),
+    )
+    assert (request.tool_choice, request.agent, request.stream, request.include_usage) == (ToolChoice(), True, True, True)
+    assert (request.conversation, request.options.max_tokens, request.options.reasoning_effort) == ("7b1d", 9, "high")
+    assert request.ignored == ("store", "include", "reasoning.summary")
+    assert [notice.code for notice in request.notices] == [
+        "hosted_tool_ignored",
+        "history_item_dropped",
+        "tool_results_moved",
+        "call_id_rewritten",
+    ]
 
 
-@pytest.mark.parametrize("fields", [{}, {"input": ""}, {"input": []}, {"input": None, "messages": []}])
-def test_neither_messages_nor_input(fields):
-    assert refused(**fields).param == "messages"
+def test_a_plain_chat_body():
+    """The shape of a model whose name Cursor does not know: `name` and `index` in the history, and `user`."""
+    history = [
+        {"role": "system", "content": "S"},
+        HELLO,
+        {"role": "assistant", "content": "t", "tool_calls": [{**call("c1"), "index": 0}, {**call("c2"), "index": 1}]},
+        {**result("c1"), "name": "Read"},
+        {**result("c2"), "name": "Read"},
+    ]
+    request = parse(messages=history, tools=[NESTED_READ], tool_choice="auto", temperature=0, user="u", stream=True)
+    assert request.messages[2] == Message(Role.ASSISTANT, (TextPart("t"),), (ToolCall("c1", "Read", "{}"), ToolCall("c2", "Read", "{}")))
+    assert request.messages[3] == Message(Role.TOOL, (TextPart("ok"),), tool_call_id="c1")
+    assert (request.extra, request.ignored, request.notices) == ({"temperature": 0}, ("user",), ())
 
 
-@pytest.mark.parametrize(
-    ("fields", "param"),
-    [
-        ({"input": 3}, "input"),
-        ({"input": [3]}, "input[0]"),
-        ({"input": [USER, {"type": "message", "role": "user", "content": 3}]}, "input[1].content"),
-        ({"input": "x", "instructions": 3}, "instructions"),
-        ({"input": [USER, {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}]}, "input[1]"),
-    ],
-)
+def test_empty_tools():
+    request = parse(messages=[HELLO], tools=None, tool_choice="required", parallel_tool_calls=False)
+    assert (request.tools, request.tool_choice.mode, request.agent) == ((), ToolMode.AUTO, False)
+
+
+def test_what_is_no_text_knows_where_it_stood():
+    document = {"type": "document", "source": {"type": "text", "data": "d"}}
+    request = parse(input=[{"type": "reasoning"}, {"role": "user", "content": [{"type": "thinking"}, document]}], instructions="A")
+    assert request.messages[1].parts == (OpaquePart("document", document, "input[1].content[1]"),)
+
+
+# body -> where its first fault stands, in the body as sent
+REFUSED = {
+    "N0 neither": ({}, "messages"),
+    "N0 both empty": ({"input": "", "messages": []}, "messages"),
+    "N0 null": ({"input": None, "messages": None}, "messages"),
+    "N0 messages no list": ({"messages": "hi"}, "messages"),
+    "N0 messages of another type": ({"messages": [HELLO, 3]}, "messages[1]"),
+    "N0 input no list": ({"input": 3}, "input"),
+    "N0 input of another type": ({"input": [3]}, "input[0]"),
+    "N0 nothing left": ({"input": [{"type": "reasoning"}]}, "input"),
+    "N2 instructions": ({"input": "x", "instructions": 3}, "instructions"),
+    "N2 system": ({"messages": [HELLO], "system": [{"type": "text"}]}, "system[0].text"),
+    "N3 role": ({"input": [{"role": "critic", "content": "x"}]}, "input[0].role"),
+    "N3 no role": ({"input": [{"type": "message", "content": "x"}]}, "input[0].role"),
+    "N3 content": ({"input": [HELLO, {"type": "message", "role": "user", "content": 3}]}, "input[1].content"),
+    "N3 part": ({"messages": [{"role": "user", "content": ["x"]}]}, "messages[0].content[0]"),
+    "N3 part without a type": ({"messages": [{"role": "user", "content": [{"text": "x"}]}]}, "messages[0].content[0].type"),
+    "N3 text part without text": ({"input": [{"role": "user", "content": [{"type": "input_text"}]}]}, "input[0].content[0].text"),
+    "N3 image without a url": ({"input": [{"role": "user", "content": [{"type": "input_image", "file_id": "f"}]}]}, "input[0].content[0].image_url"),
+    "N3 image of another scheme": (
+        {"instructions": "A", "input": [{"role": "user", "content": [{"type": "thinking"}, {"type": "input_image", "image_url": "file:///x"}]}]},
+        "input[0].content[1].image_url",
+    ),
+    "N3 audio": ({"messages": [HELLO, {"role": "assistant", "content": "x", "audio": {"id": "a"}}], "instructions": "A"}, "messages[1].audio"),
+    "N3 calls of a user": ({"messages": [{"role": "user", "content": "x", "tool_calls": [call()]}]}, "messages[0].tool_calls"),
+    "N4 no name": ({"input": [{"type": "function_call", "call_id": "c"}]}, "input[0].name"),
+    "N4 no id": ({"input": [HELLO, {"type": "custom_tool_call", "name": "x"}]}, "input[1].call_id"),
+    "N4 no id in tool_calls": ({"messages": [calls({**call(), "id": None})]}, "messages[0].tool_calls[0].id"),
+    "N4 calls no list": ({"messages": [{"role": "assistant", "tool_calls": "x"}]}, "messages[0].tool_calls"),
+    "N4 call of another type": ({"messages": [calls({**call(), "type": "magic"})]}, "messages[0].tool_calls[0].type"),
+    "N4 unknown item": ({"input": [HELLO, {"type": "teleport_call"}]}, "input[1].type"),
+    "N5 text part without text": (
+        {"input": [{"type": "function_call_output", "call_id": "c", "output": [{"type": "text"}]}]},
+        "input[0].output[0].text",
+    ),
+    "N9 image source": (
+        {"messages": [{"role": "user", "content": [{"type": "image", "source": {"type": "file"}}]}]},
+        "messages[0].content[0].source.type",
+    ),
+    "N9 tool_use of a user": ({"messages": [{"role": "user", "content": [{"type": "tool_use"}]}]}, "messages[0].content[0].type"),
+    "N9 tool_result of an assistant": ({"messages": [{"role": "assistant", "content": [{"type": "tool_result"}]}]}, "messages[0].content[0].type"),
+    "N9 tool_use without an id": ({"messages": [{"role": "assistant", "content": [{"type": "tool_use", "name": "f"}]}]}, "messages[0].content[0].id"),
+}
+
+
+@pytest.mark.parametrize(("fields", "param"), REFUSED.values(), ids=REFUSED)
 def test_refused(fields, param):
     assert refused(**fields).param == param
 
 
-def test_an_item_of_another_kind_is_named():
-    assert "function_call_output" in refused(input=[{"type": "function_call_output", "call_id": "c", "output": "x"}]).message
+def test_too_many_messages_are_refused_where_the_client_put_them():
+    unanswered = [{"type": "function_call", "call_id": f"c{number}", "name": "f"} for number in range(10_000)]
+    assert refused(input=[{"role": "user", "content": "x"}] * 10_001).param == "input"
+    assert refused(input=unanswered + unanswered[:1]).param == "input"
+    assert refused(input=[*unanswered[:9_999], HELLO]).param == "input", "with the results that are put behind the calls"
 
 
 def test_the_table_of_parameters_holds_here_too():
-    error = refused(input="x", background=True)
+    error = refused(input="x", logprobs=True)
     assert isinstance(error, UnsupportedParameter)
-    assert error.param == "background"
+    assert error.param == "logprobs"
 
 
-@settings(deadline=None)  # a busy machine is not a failure
-@given(JSON, JSON)
-def test_any_input_parses_or_is_a_request_error(value, instructions):
-    with contextlib.suppress(RequestError):  # anything else fails the test
-        assert parse(input=value, instructions=instructions).messages
+def test_normalising_is_pure():
+    body = {
+        "input": [{"type": "function_call", "call_id": "a|b", "name": "f", "arguments": {"x": [1]}}],
+        "tools": [{"name": "f", "input_schema": {}}],
+    }
+    first, second = normalised(**body), normalised(**body)
+    assert (first.fields, first.notices, first.ignored) == (second.fields, second.notices, second.ignored)

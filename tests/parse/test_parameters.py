@@ -82,6 +82,13 @@ NOT_READ = [
     ({"reasoning": {"effort": "high", "summary": "auto", "max_tokens": None, "exclude": False}}, ["reasoning.summary"]),
     ({"stream": True, "stream_options": {"include_usage": True, "include_obfuscation": False}}, ["stream_options.include_obfuscation"]),
     ({"text": {"format": {"type": "text"}, "x": 1}}, ["text.x"]),
+    ({"text": {"format": {"type": "json_schema", "schema": {}, "x": 1, "y": None}}}, ["text.format.x"]),
+    ({"response_format": {"type": "json_object", "schema": {}, "strict": None}}, ["response_format.schema"]),
+    (
+        {"response_format": {"type": "json_schema", "json_schema": {"schema": {}, "x": None}, "strict": True}},
+        ["response_format.strict", "response_format.json_schema.x"],
+    ),
+    ({"response_format": {"type": "json_schema", "schema": {}, "strict": True, "x": 1}}, ["response_format.x"]),
     ({"reasoning": True, "stream_options": None, "text": {}}, []),
     ({"tools": [TOOL], "tool_choice": "none", "function_call": "auto"}, ["function_call"]),
     ({"tools": [TOOL], "tool_choice": None, "function_call": "auto"}, []),
@@ -94,8 +101,10 @@ def test_what_nobody_reads_is_named(fields, names):
 
 
 def test_verbosity_has_two_spellings():
-    assert parse(text={"verbosity": "low"}).extra == {"verbosity": "low"}
-    assert parse(text={"verbosity": "low"}, verbosity="high").extra == {"verbosity": "high"}
+    request = parse(text={"verbosity": "low"})
+    assert (request.options.verbosity, request.extra) == ("low", {})
+    request = parse(text={"verbosity": "low"}, verbosity="high")
+    assert (request.options.verbosity, request.extra) == (None, {"verbosity": "high"})
     assert refused(text={"verbosity": 3}).param == "text.verbosity"
 
 

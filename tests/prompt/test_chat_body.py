@@ -1,19 +1,34 @@
 """write_chat_body: a client's Chat request reaches the upstream as it was, and never chooses where it goes."""
 
+import hashlib
 import json
 from functools import partial
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import UnsupportedParameter
 from pipeline.parse.chat import parse_chat
-from pipeline.prompt.chat_body import DENIED_FIELDS, DENIED_PREFIXES, NO_PARAMETERS, OWN_FIELDS, ChatProfile, left_out, prompt_text, write_chat_body
-from pipeline.request import Message, Request, Role, TextPart
+from pipeline.prompt.chat_body import (
+    DENIED_FIELDS,
+    DENIED_PREFIXES,
+    OWN_FIELDS,
+    ChatProfile,
+    left_out,
+    not_passed,
+    not_passed_inside,
+    prompt_text,
+    write_chat_body,
+)
+from pipeline.prompt.chat_tools import NO_PARAMETERS
+from pipeline.prompt.unread import MAX_NAME_CHARS, MAX_NAMES, unread_by_prompts, unread_inside
+from pipeline.request import Message, Request, Role, TextPart, Tool, ToolCall
 from tests.support.chat_bodies import JSON, NAMES, TEXT, TOOL, USER, WEATHER, parse
 
 ALL = ChatProfile()
+CACHED = ChatProfile(prompt_cache_key=True)
 STREAMED = {"stream": True, "stream_options": {"include_usage": True}}
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
 
@@ -27,6 +42,8 @@ def codes(profile: ChatProfile = ALL, **fields) -> list[tuple[str, str]]:
 
 
 CALLS = [{"id": "call_1", "type": "function", "function": {"name": "get_weather", "arguments": '{"city": "Oban"}'}}]
+GRAMMAR = {"syntax": "lark", "definition": "start: /.+/"}
+PATCH = {"type": "custom", "custom": {"name": "patch", "description": "Changes files", "format": {"type": "grammar", "grammar": GRAMMAR}}}
 SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}}
 
 # what a client sends and the upstream gets, to the letter
@@ -56,6 +73,45 @@ UNCHANGED = {
     "reasoning effort": {"reasoning_effort": "high"},
     "sampling": {"temperature": 0.2, "top_p": 0.9, "presence_penalty": 1, "frequency_penalty": -1.5, "seed": 7, "logit_bias": {"50256": -100}},
     "what OpenAI adds": {"user": "u", "metadata": {"a": "b"}, "store": False, "service_tier": "flex", "verbosity": "low", "prompt_cache_key": "k"},
+    "empty reasoning": {"messages": [{"role": "assistant", "content": "x", "reasoning_content": ""}]},
+    "both spellings of reasoning": {"messages": [{"role": "assistant", "content": "x", "reasoning_content": "a", "reasoning": "b"}]},
+    "fields of messages": {
+        "messages": [
+            {"role": "user", "content": "Hi", "cache_control": {"type": "ephemeral"}, "x": None},
+            {"role": "assistant", "content": "Hi", "annotations": [], "thinking_blocks": [{"type": "thinking", "signature": "s"}]},
+            {"role": "user", "content": [{"type": "text", "text": "a", "cache_control": {"type": "ephemeral"}}]},
+            {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://a.example/b", "format": "png"}, "cache_control": {}}]},
+        ]
+    },
+    "fields of calls": {
+        "messages": [
+            {"role": "assistant", "content": None, "tool_calls": [{**CALLS[0], "index": 0, "extra_content": {"google": {"thought_signature": "s"}}}]},
+            {"role": "tool", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}], "tool_call_id": "call_1", "is_error": True},
+        ]
+    },
+    "fields of tools": {
+        "tools": [{"type": "function", "function": {**WEATHER, "cache_control": {}, "x": None}, "cache_control": {"type": "ephemeral"}}]
+    },
+    "other parts": {
+        "messages": [
+            {"role": "user", "content": [{"type": "file", "file": {"file_id": "f"}}]},
+            {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "input_audio", "input_audio": {"data": "AA", "format": "wav"}}]},
+        ]
+    },
+    "custom tools": {"tools": [TOOL, PATCH], "tool_choice": {"type": "custom", "custom": {"name": "patch"}}},
+    "custom tools of any text": {"tools": [{"type": "custom", "custom": {"name": "say"}, "x": {"custom": 1}}], "tool_choice": "required"},
+    "fields of custom tools": {
+        "tools": [
+            {"type": "custom", "custom": {"name": "p", "defer": True, "format": {"type": "grammar", "grammar": {**GRAMMAR, "x": 1}, "y": 2}}},
+            {"type": "custom", "custom": {"name": "q", "format": {"type": "text", "z": 1}}},
+        ]
+    },
+    "custom calls": {
+        "messages": [
+            {"role": "assistant", "content": None, "tool_calls": [{"id": "c", "type": "custom", "custom": {"name": "patch", "input": "{ a\n"}}]},
+            {"role": "tool", "content": "done", "tool_call_id": "c"},
+        ]
+    },
     "what others add": {"top_k": 40, "min_p": 0.1, "chat_template_kwargs": {"thinking": True}, "provider": {"order": ["a"]}, "x": None},
 }
 
@@ -86,6 +142,53 @@ NORMALISED = {
         {"tools": [{"type": "function", "function": {"name": "x", "parameters": NO_PARAMETERS}}]},
     ),
     "flat tools": ({"tools": [{"type": "function", **WEATHER}]}, {"tools": [TOOL]}),
+    "flat custom tools": (
+        {"tools": [{"type": "custom", "name": "p", "format": {"type": "grammar", **GRAMMAR}}], "tool_choice": {"type": "custom", "name": "p"}},
+        {
+            "tools": [{"type": "custom", "custom": {"name": "p", "format": {"type": "grammar", "grammar": GRAMMAR}}}],
+            "tool_choice": {"type": "custom", "custom": {"name": "p"}},
+        },
+    ),
+    "any text": (
+        {"tools": [{"type": "custom", "custom": {"name": "p", "description": "", "format": {"type": "text"}}}]},
+        {"tools": [{"type": "custom", "custom": {"name": "p"}}]},
+    ),
+    "names of parts": (
+        {
+            "messages": [
+                {"role": "user", "content": [{"type": "input_text", "text": "a", "x": 1}, {"type": "input_image", "image_url": "https://a.b"}]}
+            ]
+        },
+        {
+            "messages": [
+                {"role": "user", "content": [{"type": "text", "text": "a", "x": 1}, {"type": "image_url", "image_url": {"url": "https://a.b"}}]}
+            ]
+        },
+    ),
+    "a refusal": (
+        {"messages": [{"role": "assistant", "content": None, "refusal": "No.", "audio": None, "tool_calls": []}]},
+        {"messages": [{"role": "assistant", "content": "No."}]},
+    ),
+    "a legacy call": (
+        {"messages": [{"role": "assistant", "function_call": {"name": "f", "arguments": "{}"}}, {"role": "function", "name": "f", "content": "x"}]},
+        {
+            "messages": [
+                {
+                    "role": "assistant",
+                    "content": None,
+                    "tool_calls": [{"id": "call_legacy_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}],
+                },
+                {"role": "tool", "content": "x", "name": "f", "tool_call_id": "call_legacy_1"},
+            ]
+        },
+    ),
+    "allowed tools": (
+        {
+            "tools": [TOOL, PATCH],
+            "tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [{"type": "custom", "custom": {"name": "patch"}}]}},
+        },
+        {"tools": [PATCH]},
+    ),
     "defaults": ({"tools": [TOOL], "tool_choice": "auto", "parallel_tool_calls": True, "response_format": {"type": "text"}}, {"tools": [TOOL]}),
     "choices without tools": ({"tools": [], "tool_choice": "none", "parallel_tool_calls": False}, {}),
     "legacy functions": (
@@ -145,8 +248,8 @@ def test_only_listed_fields_pass_and_the_others_are_named():
     ("profile", "fields", "notices"),
     [
         (ChatProfile(reasoning_effort=False), {"reasoning_effort": "low"}, ["reasoning_effort_dropped"]),
-        (ChatProfile(verbosity=False), {"verbosity": "low"}, ["field_not_forwarded"]),
-        (ChatProfile(prompt_cache_key=False), {"prompt_cache_key": "k"}, ["field_not_forwarded"]),
+        (ChatProfile(pass_fields=()), {"verbosity": "low"}, ["field_not_forwarded"]),
+        (ChatProfile(pass_fields=()), {"prompt_cache_key": "k"}, ["field_not_forwarded"]),
         (ChatProfile(reasoning_field=""), {"messages": [{"role": "assistant", "content": "x", "reasoning_content": "hm"}]}, ["reasoning_dropped"]),
     ],
 )
@@ -185,35 +288,130 @@ def test_names_in_notices_are_bounded():
     assert notices[-1].detail == "and 34 more"
 
 
+def test_what_is_left_out_inside_other_objects_is_named_once():
+    fields = {
+        "messages": [
+            {"role": "user", "content": [{"type": "text", "text": "a", "cache_control": {}}], "x": 1},
+            {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://a.b", "format": "png"}, "cache_control": {}}], "x": 2},
+            {"role": "assistant", "tool_calls": [{**CALLS[0], "extra_content": {"a": {"b": 1}}}]},
+        ],
+        "tools": [{**TOOL, "cache_control": {}}, {"type": "function", "function": {"name": "f", "cache_control": {}, "y": 1}}],
+        "text": {"verbosity": "low"},
+    }
+    names = (
+        *("messages.x", "messages.content.cache_control", "messages.content.image_url.format", "messages.tool_calls.extra_content"),
+        *("tools.cache_control", "tools.function.cache_control", "tools.function.y"),
+    )
+    request = parse(**fields)
+    nothing, some = ChatProfile(pass_fields=()), ChatProfile(pass_fields=("tools.function.y", "messages.content.cache_control"), verbosity=True)
+    assert unread_inside(request) == names
+    assert unread_by_prompts(request) == (*names, "text.verbosity")
+    assert not_passed_inside(request, ALL) == ("text.verbosity",)
+    assert not_passed_inside(request, nothing) == (*names, "text.verbosity")
+    assert not_passed_inside(request, some) == tuple(name for name in names if name not in some.pass_fields)
+    bare = written(nothing, **fields)
+    assert not any(word in json.dumps(bare) for word in ("cache_control", "extra_content", "format", '"x"', '"y"', "low"))
+    assert bare["messages"][0] == {"role": "user", "content": "a"}
+    body = written(some, **fields)
+    assert body["messages"][0] == {"role": "user", "content": [{"type": "text", "text": "a", "cache_control": {}}]}
+    assert body["tools"][1]["function"] == {"name": "f", "parameters": NO_PARAMETERS, "y": 1}
+    assert body["verbosity"] == "low"
+
+
+def test_names_inside_are_bounded():
+    messages = [{"role": "user", "content": "x", "long" * 99 + str(number): 1, f"x{number}": 1} for number in range(100)]
+    names = unread_inside(parse(messages=messages))
+    assert len(names) == MAX_NAMES
+    assert max(map(len, names)) == MAX_NAME_CHARS
+
+
+def test_a_field_of_the_client_never_takes_the_place_of_what_we_write():
+    extra = {"role": "system", "content": "other", "tool_calls": [], "function": {"name": "other", "x": 1}}
+    message = Message(Role.ASSISTANT, (TextPart("x", {"type": "file"}),), (ToolCall("a", "f", "{}", extra=extra),), extra=extra)
+    request = Request("m", (message,), (Tool("f", extra=extra),))
+    body = json.loads(write_chat_body(request, ALL))
+    [sent] = body["messages"]
+    assert (sent["role"], sent["content"], sent["tool_calls"][0]["function"]["name"]) == ("assistant", "x", "f")
+    assert (body["tools"][0]["function"]["name"], body["tools"][0]["function"]["x"]) == ("f", 1)
+
+
+@pytest.mark.parametrize(
+    ("conversation", "profile", "fields", "expected"),
+    [
+        ("s-1", ChatProfile(), {}, None),
+        ("s-1", CACHED, {}, "s-1"),
+        (None, CACHED, {}, None),
+        ("s-1", CACHED, {"prompt_cache_key": "mine"}, "mine"),
+        ("x" * 64, CACHED, {}, "x" * 64),
+        ("x" * 65, CACHED, {}, hashlib.sha256(b"x" * 65).hexdigest()),
+    ],
+)
+def test_a_conversation_is_the_key_of_its_cache(conversation, profile, fields, expected):
+    request = msgspec.structs.replace(parse(**fields), conversation=conversation)
+    assert json.loads(write_chat_body(request, profile)).get("prompt_cache_key") == expected
+
+
 def test_the_prompt_for_the_estimate_holds_what_the_model_reads_and_a_line_for_an_image():
     text = prompt_text(parse(messages=[{"role": "user", "content": [{"type": "text", "text": "look"}, IMAGE]}], tools=[TOOL]))
     assert text == 'look\n[image]\nget_weather\nWeather of a city\n{"type":"object","properties":{"city":{"type":"string"}}}'
 
 
+def test_the_prompt_for_the_estimate_holds_other_parts_and_grammars_too():
+    text = prompt_text(parse(messages=[{"role": "user", "content": [{"type": "file"}]}], tools=[PATCH]))
+    assert text == "[file]\npatch\nChanges files\nstart: /.+/"
+
+
 TEXTS = TEXT.filter(bool)
-PARTS = st.builds(lambda text: {"type": "text", "text": text}, TEXTS) | st.just(IMAGE)
-CALL = st.builds(lambda i, n, a: {"id": i, "type": "function", "function": {"name": n, "arguments": a}}, NAMES, NAMES, TEXTS.filter(str.strip))
+# names of which none is read anywhere
+UNREAD = st.dictionaries(st.sampled_from(["cache_control", "extra_content", "x", "é", "annotations", "signature"]), JSON, max_size=2)
+
+
+def beside(*, at=(), **fields):
+    """Objects of these fields, with others that nobody reads, also inside those of their objects whose names are given."""
+
+    def joined(drawn, extra, *inside):
+        return {**extra, **drawn, **{name: {**found, **drawn[name]} for name, found in zip(at, inside, strict=True)}}
+
+    return st.builds(joined, st.fixed_dictionaries(fields), UNREAD, *(UNREAD for _ in at))
+
+
+TEXT_PARTS = beside(type=st.just("text"), text=TEXTS)
+IMAGES = beside(at=("image_url",), type=st.just("image_url"), image_url=st.just(IMAGE["image_url"]))
+OTHERS = st.builds(lambda kind, rest: {**rest, "type": kind}, st.sampled_from(["file", "input_audio", "document"]), UNREAD)
+SEVERAL = st.lists(TEXT_PARTS | IMAGES | OTHERS, min_size=1).filter(lambda parts: len(parts) > 1 or len(parts[0]) > 2 or parts[0]["type"] != "text")
+FUNCTION_CALLS = beside(
+    at=("function",), id=NAMES, type=st.just("function"), function=st.fixed_dictionaries({"name": NAMES, "arguments": TEXTS.filter(str.strip)})
+)
+CUSTOM_CALLS = beside(at=("custom",), id=NAMES, type=st.just("custom"), custom=st.fixed_dictionaries({"name": NAMES, "input": TEXT}))
+CALL_LISTS = st.lists(FUNCTION_CALLS | CUSTOM_CALLS, min_size=1, max_size=3)
 MESSAGES = st.one_of(
-    st.builds(
-        lambda role, content: {"role": role, "content": content}, st.sampled_from(["system", "user", "assistant"]), TEXT | st.lists(PARTS, min_size=2)
+    beside(role=st.sampled_from(["system", "user", "assistant"]), content=TEXT | SEVERAL),
+    beside(role=st.just("assistant"), content=st.none() | TEXTS | SEVERAL, tool_calls=CALL_LISTS, reasoning_content=TEXT, name=NAMES),
+    beside(role=st.just("tool"), tool_call_id=NAMES, content=TEXT | SEVERAL),
+)
+FUNCTIONS = beside(
+    at=("function",),
+    type=st.just("function"),
+    function=st.fixed_dictionaries(
+        {"name": NAMES, "description": TEXTS, "parameters": st.just({"type": "object"})}, optional={"strict": st.booleans()}
     ),
-    st.builds(lambda content, calls: {"role": "assistant", "content": content, "tool_calls": calls}, st.none() | TEXTS, st.lists(CALL, min_size=1)),
-    st.builds(lambda i, content: {"role": "tool", "tool_call_id": i, "content": content}, NAMES, TEXT),
 )
-OFFERED = st.lists(NAMES, min_size=1, unique=True).map(
-    lambda names: [{"type": "function", "function": {"name": name, "description": "d", "parameters": {"type": "object"}}} for name in names]
-)
+FORMATS = beside(at=("grammar",), type=st.just("grammar"), grammar=st.fixed_dictionaries({"syntax": NAMES, "definition": TEXT}))
+CUSTOM_TOOLS = beside(at=("custom",), type=st.just("custom"), custom=st.fixed_dictionaries({"name": NAMES}, optional={"format": FORMATS}))
+OFFERED = st.lists(FUNCTIONS | CUSTOM_TOOLS, min_size=1, max_size=3, unique_by=lambda tool: tool[tool["type"]]["name"])
 OPTIONAL = {
     "tools": OFFERED,
     "temperature": st.floats(0, 2),
     "max_tokens": st.integers(1, 10**6),
     "stop": st.lists(TEXTS, min_size=1, max_size=16),
     "reasoning_effort": st.sampled_from(["low", "high"]),
+    "verbosity": st.sampled_from(["low", "high"]),
     "client_metadata": JSON,
 }
+BODIES = st.fixed_dictionaries({"model": NAMES, "messages": st.lists(MESSAGES, min_size=1, max_size=5)}, optional=OPTIONAL)
 
 
-@given(st.fixed_dictionaries({"model": NAMES, "messages": st.lists(MESSAGES, min_size=1, max_size=5)}, optional=OPTIONAL))
+@given(BODIES)
 def test_nothing_is_lost(body):
     request = parse_chat(json.dumps(body).encode())
     written = json.loads(write_chat_body(request, ALL))
@@ -222,3 +420,14 @@ def test_nothing_is_lost(body):
         body = {**body, "messages": sorted(body["messages"], key=by_all)}
         written["messages"].sort(key=by_all)
     assert written == {**body, **STREAMED}
+
+
+@given(BODIES)
+def test_what_is_not_passed_on_is_named(body):
+    nothing = ChatProfile(pass_fields=())
+    request = parse_chat(json.dumps(body).encode())
+    assert [*not_passed(request, nothing)] == [name for name in body if name in ("temperature", "verbosity", "client_metadata")]
+    plain = msgspec.structs.replace(request, extra={}, messages=(), tools=())
+    assert not_passed_inside(plain, nothing) == ()
+    assert parse_chat(write_chat_body(request, nothing)).tools == tuple(msgspec.structs.replace(tool, extra={}) for tool in request.tools)
+    assert unread_inside(parse_chat(write_chat_body(request, nothing))) == ()

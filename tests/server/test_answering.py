@@ -31,7 +31,7 @@ async def test_a_request_s_own_notices_stand_in_a_stream_s_header(caplog):
     whole, stream = (answer.headers["penstock-notices"].split(", ") for answer in answers)
     assert set(whole) - set(stream) == {"late"}
     assert len(stream) > 1
-    assert sum(" upstream=captured " in line for line in caplog.messages) == 2
+    assert sum(" target=captured/composer-2.5 " in line for line in caplog.messages) == 2
 
 
 @pytest.mark.parametrize("word", ["a\r\nset-cookie: x", "a b", "a,b", "ä", "", "x" * 65, "\0", "a\x0bb", "\ud800"])

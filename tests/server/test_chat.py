@@ -245,7 +245,7 @@ async def test_the_access_log_has_one_line_a_request_and_no_content(caplog):
         body = {"model": "composer-2.5", "stream": True, "messages": [{"role": "user", "content": "my secret question"}]}
         await client.post("/v1/chat/completions?key=secret", json=body, headers={"authorization": "Bearer secret", "x-request-id": "r1"})
     (line,) = [record.getMessage() for record in caplog.records if record.name == "penstock.access"]
-    assert line.startswith("POST /v1/chat/completions 200 model=composer-2.5 upstream=captured first=")
+    assert line.startswith("POST /v1/chat/completions 200 model=composer-2.5 target=captured/composer-2.5 first=")
     assert "chunks=4" in line
     assert line.endswith("id=r1")
     assert "secret" not in line

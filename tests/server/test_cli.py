@@ -169,6 +169,13 @@ class TestConfig:
         assert main(["config", "check"]) == 0
         assert capsys.readouterr().out == f"{tmp_path / 'penstock.toml'}: ok\n"
 
+    def test_check_says_what_may_surprise_and_is_no_problem(self, capsys, tmp_path):
+        (tmp_path / "a.toml").write_text('[upstreams.a]\nkind = "openai-chat"\nbase_url = "http://127.0.0.1:9/v1"\n[aliases]\nmy-gpt = "m"\n')
+        assert main(["config", "check", "--config", "a.toml"]) == 0
+        printed = capsys.readouterr()
+        assert printed.out == f"{tmp_path / 'a.toml'}: ok\n"
+        assert printed.err.startswith('note: aliases.my-gpt: Cursor sends a dialect of its own to a model with "gpt" in its name')
+
     def test_check_names_every_problem(self, capsys, tmp_path):
         (tmp_path / "a.toml").write_text("[server]\nport = 'x'\n[auth]\nmod = 1\n")
         assert main(["config", "check", "--config", "a.toml"]) == 2

@@ -15,7 +15,7 @@ from server.config import Loaded, load_settings
 from server.config_schema import check, description, settings_of, structs_of, without_metadata
 from server.config_text import reference, show
 from server.environment import VARIABLES
-from server.settings import Auth, Route, Server, Settings, Target, Timeouts
+from server.settings import Auth, Cursor, Failover, Images, Reasoning, Responses, Route, Server, Settings, Target, Timeouts, Usage
 from server.upstream_settings import Captured, Composer, OpenAIChat, Profile, ToolPolicy
 from tests.support.settings_files import load, problems, usual_umask
 from tests.support.tls import CERTIFICATE, ENCRYPTED_KEY, KEY, KEY_OF_ANOTHER
@@ -100,16 +100,11 @@ class TestSources:
         assert getattr(getattr(load(tmp_path, **{variable: text}).settings, section), key) == value
 
     def test_every_key_of_the_fixed_sections_has_a_variable(self):
-        sections = (Server, Auth, Timeouts)
+        sections = (Server, Auth, Timeouts, Reasoning, Usage, Images, Failover, Responses, Cursor)
         expected = {f"PENSTOCK_{section.__name__.upper()}__{key.upper()}" for section in sections for key in section.__struct_fields__}
         expected.remove("PENSTOCK_AUTH__KEYS")  # an array of tables
-        assert expected | {
-            "PORT",
-            "PENSTOCK_REASONING__OUTPUT",
-            "PENSTOCK_USAGE__METHOD",
-            "PENSTOCK_IMAGES__FETCH",
-            "PENSTOCK_IMAGES__MAX_BYTES",
-        } == set(VARIABLES)
+        assert expected | {"PORT"} == set(VARIABLES)
+        assert {"PENSTOCK_REASONING__MEMORY_MISS", "PENSTOCK_CURSOR__EARLY_HEADERS_SECONDS", "PENSTOCK_FAILOVER__WAIT_SECONDS"} <= expected
 
 
 UPSTREAMS = '[upstreams.demo]\nkind = "captured"\n'
@@ -138,6 +133,12 @@ class TestWhatIsNotSaid:
         [said] = problems(tmp_path, UPSTREAMS, overrides={"server.host": "0.0.0.0"})
         assert said.startswith('auth.mode: "open" asks nobody for a key')
 
+    def test_several_workers_keep_no_responses(self, tmp_path):
+        assert load(tmp_path, "[server]\nworkers = 2").settings.responses.store == "off"
+        assert load(tmp_path, "[server]\nworkers = 1").settings.responses.store == "explicit"
+        assert load(tmp_path, '[responses]\nstore = "default"').settings.responses.store == "default"
+        assert load(tmp_path, '[server]\nworkers = 2\n[responses]\nstore = "off"').settings.responses.store == "off"
+
     def test_several_upstreams_need_routes(self, tmp_path):
         two = f'{UPSTREAMS}[upstreams.other]\nkind = "captured"\n'
         assert problems(tmp_path, two) == ['routes: no model is served: add [routes."*"] with a target at demo or other']
@@ -165,21 +166,55 @@ WRONG_TOML = {
     "not a boolean": ("[server]\naccess_log = 1", ["server.access_log: expected true or false, got 1 (from ./penstock.toml)"]),
     "not a list": ('[server]\nallowed_hosts = "a"', ['server.allowed_hosts: expected an array of text, got "a" (from ./penstock.toml)']),
     "not one of the words": ('[auth]\nmode = "key"', ['auth.mode: expected "forward", "keys" or "open", got "key" (from ./penstock.toml)']),
-    "no kind": ("[upstreams.a]", ['upstreams.a.kind: expected "captured", "composer" or "openai-chat", it is missing']),
+    "no kind": ("[upstreams.a]", ['upstreams.a.kind: expected "captured", "composer", "openai-chat" or "openai-responses", it is missing']),
     "unknown kind": (
         '[upstreams.a]\nkind = "b"',
-        ['upstreams.a.kind: expected "captured", "composer" or "openai-chat", got "b" (from ./penstock.toml)'],
+        ['upstreams.a.kind: expected "captured", "composer", "openai-chat" or "openai-responses", got "b" (from ./penstock.toml)'],
     ),
     "upstreams of another type": ("upstreams = 1", ["upstreams: expected a table, got 1 (from ./penstock.toml)"]),
     "no upstreams": ("[upstreams]", ["upstreams: expected at least one upstream (from ./penstock.toml)"]),
     "no routes": ("[routes]", ['routes: no model is served: add [routes."*"] with a target at captured (from ./penstock.toml)']),
-    "no targets": ('[routes."a.b"]\ntargets = []', ['routes."a.b".targets: expected an array of one table, got 0 (from ./penstock.toml)']),
-    "two targets": (
-        '[routes.a]\ntargets = [{ upstream = "captured", model = "a" }, { upstream = "captured", model = "b" }]',
-        ["routes.a.targets: expected an array of one table, got 2 (from ./penstock.toml)"],
+    "no targets": ('[routes."a.b"]\ntargets = []', ['routes."a.b".targets: expected an array of tables, got 0 (from ./penstock.toml)']),
+    "one target twice": (
+        '[routes.a]\ntargets = [{ upstream = "captured", model = "*" }, { upstream = "captured", model = "b" }, '
+        '{ upstream = "captured", model = "a", price = [1, 2] }]',
+        ["routes.a.targets[2]: targets[0] asks the same upstream for the same model already (from ./penstock.toml)"],
     ),
-    "targets missing": ("[routes.a]", ["routes.a.targets: expected an array of one table, it is missing"]),
-    "targets of another type": ("[routes.a]\ntargets = 1", ["routes.a.targets: expected an array of one table, got 1 (from ./penstock.toml)"]),
+    "a price that is none": (
+        '[routes.a]\ntargets = [{ upstream = "captured", model = "a", price = [1] }, { upstream = "captured", model = "b", price = [-1, 2] }]',
+        [
+            f"routes.a.targets[{index}].price: expected an array of 2 values, each a number from 0 to 1000000, got {got} (from ./penstock.toml)"
+            for index, got in enumerate(("[1]", "[-1, 2]"))
+        ],
+    ),
+    "a route with an alias's name": (
+        '[routes."~a/latest"]\ntargets = [{ upstream = "captured", model = "a" }]',
+        ['routes."~a/latest": a name with ~ before it is an alias: write "~a/latest" = "…" in [aliases], and the model\'s own id here'],
+    ),
+    "an alias to what only an alias could be": (
+        '[aliases]\na = "~b/latest"',
+        ['aliases.a: no route serves "~b/latest". Routes lead to *. (from ./penstock.toml)'],
+    ),
+    "a memory of several processes": (
+        '[server]\nworkers = 2\n[reasoning]\nmemory = "on"',
+        [
+            'reasoning.memory: "on" remembers within one process, and with server.workers = 2 a conversation\'s turns reach now one and now another; '
+            'set server.workers = 1, or reasoning.memory = "off" (from ./penstock.toml)'
+        ],
+    ),
+    "responses kept by one of several processes": (
+        '[server]\nworkers = 2\n[responses]\nstore = "explicit"',
+        [
+            'responses.store: "explicit" keeps responses within one process, and with server.workers = 2 another one may be asked for them; '
+            'set responses.store = "off", or server.workers = 1 (from ./penstock.toml)'
+        ],
+    ),
+    "no wait without end": (
+        "[failover]\nwait_seconds = 61",
+        ["failover.wait_seconds: expected a number from 0 to 60, got 61 (from ./penstock.toml)"],
+    ),
+    "targets missing": ("[routes.a]", ["routes.a.targets: expected an array of tables, it is missing"]),
+    "targets of another type": ("[routes.a]\ntargets = 1", ["routes.a.targets: expected an array of tables, got 1 (from ./penstock.toml)"]),
     "half a target": (
         '[routes.a]\ntargets = [{ upstream = "captured" }]',
         ["routes.a.targets[0].model: expected text that is not empty, it is missing (from ./penstock.toml)"],
@@ -241,7 +276,7 @@ class TestProblems:
                 "PENSTOCK_Q",
                 "1",
                 "PENSTOCK_Q: no such variable. Variables are PENSTOCK_SECTION__KEY; "
-                "the sections are server, auth, timeouts, reasoning, usage, images.",
+                "the sections are server, auth, timeouts, reasoning, usage, images, failover, cursor.",
             ),
         ],
     )
@@ -257,7 +292,7 @@ class TestProblems:
         assert problems(tmp_path) == [
             "./.env:4: expected NAME=value",
             "PENSTOCK_X in .env: no such variable. Variables are PENSTOCK_SECTION__KEY; "
-            "the sections are server, auth, timeouts, reasoning, usage, images.",
+            "the sections are server, auth, timeouts, reasoning, usage, images, failover, cursor.",
             'server.port: expected an integer from 0 to 65535, got "x" (from PENSTOCK_SERVER__PORT in .env)',
         ]
         (tmp_path / ".env").write_bytes(b"\xff")
@@ -397,17 +432,20 @@ def test_what_passes_the_check_converts_and_nothing_raises(tree):
     port=st.integers(0, 65535),
     idle=st.floats(min_value=1e-6, max_value=86_400),
     hosts=st.lists(st.from_regex(r"\A[a-z]{1,8}\.example\Z"), max_size=3),
-    models=st.lists(names.filter(lambda name: name != "*"), min_size=2, max_size=4, unique=True),
+    models=st.lists(names.filter(lambda name: name != "*"), min_size=2, max_size=4, unique=True).filter(lambda models: models[0][0] != "~"),
+    price=st.none() | st.tuples(st.floats(0, 1000), st.floats(0, 1000)),
+    window=st.none() | st.integers(1, 1_000_000),
     upstream=names,
 )
-def test_what_show_prints_reads_back_as_the_same_settings(tmp_path_factory, port, idle, hosts, models, upstream):
+def test_what_show_prints_reads_back_as_the_same_settings(tmp_path_factory, port, idle, hosts, models, price, window, upstream):
     first, *others = models
+    targets = tuple(Target(upstream=upstream, model=model, price=price) for model in models)
     settings = Settings(
         server=Server(port=port, allowed_hosts=tuple(hosts)),
         auth=Auth(mode="forward"),
         timeouts=Timeouts(idle_seconds=idle),
         upstreams={upstream: Captured()},
-        routes={first: Route(targets=(Target(upstream=upstream, model=first),))},
+        routes={first: Route(targets=targets, context_window=window, display_reasoning="details")},
         aliases=dict.fromkeys(others, first),
     )
     cwd = tmp_path_factory.mktemp("show")

@@ -14,7 +14,7 @@ from server.config_secrets import WELL_KNOWN
 from server.config_text import show
 from server.keys import hash_of
 from server.settings import GatewayKey, Settings
-from server.upstream_settings import Composer, KeyedUpstream, OpenAIChat, Profile
+from server.upstream_settings import Composer, KeyedUpstream, OpenAIChat, OpenAICompatible, OpenAIResponses, Profile
 from tests.support.settings_files import load, problems, usual_umask
 
 COMPOSER = '[upstreams.c]\nkind = "composer"\nbase_url = "https://b.example"\nendpoint = "/x.Y/Z"\n'
@@ -210,6 +210,12 @@ class TestKeys:
         upstream = f'{OPENAI}[routes.model]\ntargets = [{{ upstream = "o", model = "m" }}]\n[aliases]\na = "model"\n'
         assert problems(tmp_path, alice + upstream) == [f'auth.keys[0].models[1]: no route serves "modl". Did you mean model?{FROM}']
         assert load(tmp_path, alice + OPENAI).settings.auth.keys[0].models == ("a", "modl")
+        with_suffix = ALICE + 'models = ["model-high", "a-fast"]\n'
+        assert load(tmp_path, with_suffix + upstream).settings.auth.keys[0].models == ("model-high", "a-fast")
+        for_all = OPENAI + '[aliases]\n"~a/latest" = "m"\n'
+        assert load(tmp_path, ALICE + 'models = ["~a/latest"]\n' + for_all)
+        for name in ("a/latest", "~b"):
+            assert problems(tmp_path, f'{ALICE}models = ["{name}"]\n{for_all}')[0].startswith(f'auth.keys[0].models[0]: no route serves "{name}".')
         assert problems(tmp_path, ALICE + 'models = ["*"]') == [
             f"auth.keys[0].models[0]: expected a model id; leave models out to allow every model{FROM}"
         ]
@@ -238,6 +244,16 @@ class TestWhoMayComeIn:
     def test_an_upstream_without_a_route_is_no_relay(self, tmp_path):
         routes = '[routes.a]\ntargets = [{ upstream = "c", model = "a" }]\n'
         assert load(tmp_path, COMPOSER + OPENAI + OWN + routes, OWN_KEY=KEY, **OUTSIDE).settings.auth.mode == "forward"
+
+    def test_a_target_behind_the_first_is_a_relay_too(self, tmp_path):
+        routes = '[routes.a]\ntargets = [{ upstream = "c", model = "a" }, { upstream = "o", model = "a" }]\n'
+        assert load(tmp_path, COMPOSER + OPENAI + OWN + routes, OWN_KEY=KEY).settings.auth.mode == "forward"
+        [said] = problems(tmp_path, COMPOSER + OPENAI + OWN + routes, OWN_KEY=KEY, **OUTSIDE)
+        assert said.startswith('auth.mode: "forward" takes any text as a key, and upstreams.o uses a key of its own: ')
+        [said] = problems(
+            tmp_path, ALICE + OPENAI + OWN + COMPOSER + routes.replace('"c"', '"x"').replace('"o"', '"c"').replace('"x"', '"o"'), OWN_KEY=KEY
+        )
+        assert said.startswith('upstreams.c: it gets the caller\'s own key, but in auth.mode "keys" ')
 
     @pytest.mark.parametrize("upstream", [COMPOSER, OPENAI + 'credential = "caller"\n'])
     def test_the_callers_key_comes_in_only_by_forward(self, tmp_path, upstream):
@@ -270,6 +286,25 @@ class TestAddresses:
         [said] = problems(tmp_path, toml)
         what = "a path that begins with one /, or https://host" if key == "endpoint" else "https://host or http://host"
         assert said.startswith(f"upstreams.c.{key}: expected {what}, with a port or a path if needed")
+
+    @pytest.mark.parametrize("kind", ["openai-chat", "openai-responses"])
+    def test_a_query_that_is_no_key(self, tmp_path, kind):
+        toml = f'[upstreams.o]\nkind = "{kind}"\nbase_url = "https://o.example/openai/v1?{{}}"\n'
+        upstream = load(tmp_path, toml.format("api-version=preview&a=") + 'api_key_header = "api-key"').settings.upstreams["o"]
+        assert isinstance(upstream, OpenAICompatible)
+        assert (upstream.base_url, upstream.api_key_header) == ("https://o.example/openai/v1?api-version=preview&a=", "api-key")
+        for query in (f"key={KEY}", f"v=1&API%4bey={KEY}", f"access_token={KEY}", "sig%6eature="):
+            assert problems(tmp_path, toml.format(query)) == [
+                f"upstreams.o.base_url: expected a URL without a key in its query; a key is set with api_key_env or api_key_file{FROM}"
+            ]
+        for rest in ("a=1#b", "a=b c"):
+            assert problems(tmp_path, toml.format(rest))[0].startswith("upstreams.o.base_url: expected https://host or http://host")
+
+    def test_a_key_travels_encrypted_behind_a_query_too(self, tmp_path):
+        toml = OPENAI.replace("https://o.example/v1", "http://o.example/v1?v=canary") + OWN
+        [said] = problems(tmp_path, toml, OWN_KEY=KEY)
+        assert said.startswith("upstreams.o.base_url: a key would be sent there, in clear")
+        assert "canary" not in said
 
     @pytest.mark.parametrize("endpoint", ["//evil.example/x", "/a b", "x", "/\\\\evil"])
     def test_no_path(self, tmp_path, endpoint):
@@ -314,6 +349,16 @@ class TestAddresses:
     def test_no_header(self, tmp_path, headers, expected):
         assert problems(tmp_path, f"{COMPOSER}[upstreams.c.headers]\n{headers}") == [f"upstreams.c.{expected}{FROM}"]
 
+    @pytest.mark.parametrize("kind", ["openai-chat", "openai-responses"])
+    def test_headers_of_a_server_of_any_kind(self, tmp_path, kind):
+        toml = OPENAI.replace("openai-chat", kind) + "[upstreams.o.headers]\n"
+        upstream = load(tmp_path, toml + 'HTTP-Referer = "https://a.example"\nX-Title = "canary"').settings.upstreams["o"]
+        assert isinstance(upstream, OpenAICompatible)
+        assert upstream.headers == {"HTTP-Referer": "https://a.example", "X-Title": "canary"}
+        assert "canary" not in repr(upstream)
+        for name in ("Authorization", "api-key", "X-API-Key", "Accept", "Content-Type", "Accept-Encoding", "Host", "Content-Length"):
+            assert problems(tmp_path, f'{toml}{name} = "x"') == [f"upstreams.o.headers.{name}: the request has this header by itself{FROM}"]
+
     @pytest.mark.parametrize("name", sorted(FIXED_HEADERS))
     def test_no_header_that_would_not_be_sent(self, tmp_path, name):
         expected = f"upstreams.c.headers.{name.title()}: the request has this header by itself{FROM}"
@@ -340,7 +385,9 @@ def test_well_known_words_are_in_lower_case():
 
 
 def test_every_kind_says_what_the_rules_ask():
-    for upstream in (*Settings().upstreams.values(), Composer(), OpenAIChat(base_url="https://o.example")):
+    openai = [kind(base_url="https://o.example") for kind in (OpenAIChat, OpenAIResponses)]
+    for upstream in (*Settings().upstreams.values(), Composer(), *openai):
+        assert upstream.cooldown_seconds >= 0
         assert isinstance(upstream.has_own_key, bool)
         assert isinstance(upstream.takes_callers_key, bool)
         assert isinstance(upstream, KeyedUpstream) != upstream.is_demo

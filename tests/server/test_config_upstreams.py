@@ -149,7 +149,7 @@ texts = st.sampled_from(["", "a", "*", "OWN_KEY", "caller", "https://a.example",
     st.characters(exclude_categories=["Cs"]), max_size=8
 )
 upstream_tables = st.fixed_dictionaries(
-    {"kind": st.sampled_from(["composer", "openai-chat", "captured"])},
+    {"kind": st.sampled_from(["composer", "openai-chat", "openai-responses", "captured"])},
     optional=dict.fromkeys(("base_url", "endpoint", "api_base", "client_version", "credential", "api_key_env", "api_key_file"), texts)
     | {"headers": st.dictionaries(texts, texts, max_size=2)},
 )

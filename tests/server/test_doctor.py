@@ -149,6 +149,20 @@ async def test_a_named_model_is_asked_for_where_it_leads_and_nowhere_else(tmp_pa
     assert trips == ["text round trip with composer-2.5", f"text round trip with {model}"]
 
 
+async def test_each_upstream_of_a_route_with_several_targets_is_asked_for_its_own_model(tmp_path):
+    async with composer_backend(answers) as backend, openai_server([openai_text("Hi"), chunk("stop"), DONE]) as local:
+        path = composer_file(tmp_path, backend.origin)
+        path.write_text(
+            f'{path.read_text()}[upstreams.local]\nkind = "openai-chat"\nbase_url = "{local.origin}/v1?version=1"\n'
+            '[routes.mine]\ntargets = [{ upstream = "composer", model = "composer-2.5" }, { upstream = "local", model = "k3" }]\n'
+        )
+        report_lines = await findings(path, "user-key-1234567890")
+        assert {received.json["model"] for received in local.requests} == {"k3"}
+        assert {received.path for received in local.requests} == {"/v1/chat/completions?version=1"}
+    trips = [(finding.subject, finding.state) for finding in report_lines if finding.check == "text round trip with mine"]
+    assert trips == [("composer", State.OK), ("local", State.OK)]
+
+
 async def test_a_model_that_no_route_serves_is_named(tmp_path):
     path = tmp_path / "penstock.toml"
     path.write_text('[upstreams.demo]\nkind = "captured"\n[routes."composer-2.5"]\ntargets = [{ upstream = "demo", model = "*" }]\n')

@@ -62,6 +62,14 @@ def test_an_upstream_s_models_are_those_that_lead_to_it():
     assert served == {"local": ["a"], "demo": ["composer-2"], "composer": ["composer-2.5"]}
 
 
+def test_a_target_behind_the_first_is_led_to_as_well():
+    both = Route(targets=(Target(upstream="composer", model="no-such"), Target(upstream="local", model="llama")))
+    settings = settings_with({"a": both, "*": to("composer")})
+    served = {name: list(served_models(settings, name)) for name in UPSTREAMS}
+    assert served == {"local": ["a"], "demo": [], "composer": ["composer-2.5"]}
+    assert next(served_models(settings)) == "a"
+
+
 @pytest.mark.parametrize(
     ("routes", "aliases"), [({"composer-2.5": to("local"), "*": to("composer")}, {}), ({"*": to("composer")}, {"composer-2.5": "x"})]
 )
@@ -91,6 +99,13 @@ class TestBanner:
             "composer: composer at https://backend.example",
             "demo: the embedded demo: recorded and made-up answers, no model behind them",
         ]
+
+    def test_names_what_may_surprise(self):
+        routes = {"gpt-5.2": to("local"), "composer-2": to("demo"), "gemini-3-flash": to("composer"), "*": to("local")}
+        lines = banner(settings_with(routes, {"my-Claude": "llama", "mine": "gpt-5.2"}), "http://127.0.0.1:1").splitlines()
+        notes = [line.split(None, 1)[1] for line in lines if line.split()[0] == "note"]
+        assert [note.partition(": ")[0] for note in notes] == ['routes."gpt-5.2"', "aliases.my-Claude"]
+        assert 'with "claude" in its name' in notes[1]
 
     def test_shows_no_credential(self):
         upstreams: dict[str, Upstream] = {

@@ -242,3 +242,22 @@ async def test_in_mode_keys_the_upstream_gets_its_own_key_and_strangers_cause_no
     assert len(upstream.requests) == 1
     assert f"bearer {OWN}".encode() in upstream.requests[0].lower()
     assert b"psk_" not in upstream.requests[0]
+
+
+@pytest.mark.parametrize("kind", ["openai-chat", "openai-responses"])
+async def test_it_is_asked_as_for_an_answer_with_its_headers_and_query(tmp_path, kind):
+    more = 'api_key_header = "api-key"\nheaders = { X-Title = "Penstock" }\n[routes."*"]\ncontext_window = 9000\n'
+    more += (
+        'targets = [{ upstream = "local", model = "*", price = [1, 2] }, { upstream = "demo", model = "*" }]\n[upstreams.demo]\nkind = "captured"\n'
+    )
+    async with raw_server(listing(LLAMA)) as upstream:
+        file = settings(upstream, 'api_key_env = "KEY_A"', more).replace("openai-chat", kind).replace('/v1"', '/openai/v1?api-version=preview"')
+        async with gateway_from(tmp_path, file, mode="open", KEY_A=OWN) as server, server.client() as client:
+            [card] = (await client.get("/v1/models")).json()["data"]
+    assert (card["id"], card["context_window"]) == ("llama-4", 9000)
+    assert card["pricing"] == {"currency": "USD", "input_per_million": 1.0, "output_per_million": 2.0}
+    [request] = upstream.requests
+    assert request.startswith(b"GET /openai/v1/models?api-version=preview HTTP/1.1\r\n")
+    assert f"api-key: {OWN}\r\n".encode() in request
+    assert b"x-title: penstock\r\n" in request.lower()
+    assert b"authorization" not in request.lower()

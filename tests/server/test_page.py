@@ -26,7 +26,7 @@ from server.lifecycle import Lifecycle
 from server.live_models import Asked
 from server.routes.pages import CONTENT_SECURITY_POLICY
 from server.settings import Auth, GatewayKey, Route, Settings, Target
-from server.upstream_settings import Captured, Composer, OpenAIChat, Upstream
+from server.upstream_settings import Captured, Composer, OpenAIChat, OpenAIResponses, Upstream
 from server.web.commands import Curl
 from server.web.page import ENDPOINTS, facts, key_state
 from server.web.setups import Place, Setup, setups
@@ -118,11 +118,15 @@ def test_requests_of_other_documents_answer(server, path, model, fields):
     check_answer(Curl(server.url, "any").chat(model, "What is the weather like in Boston today?", path=path, **fields))
 
 
+def shown_path(rule: str) -> str:
+    """A rule as the page writes it; of the bases that are one for Cursor the first."""
+    path = rule.replace("<path:model_id>", "{id}").replace("<path:deployment>", "{model}")
+    return re.sub(r"^(/cursor|/openai/deployments/\{model\})((?:/v1|/chat/completions)*)(/chat/completions|/models.*)$", r"\1\3", path)
+
+
 def test_the_endpoints_are_those_of_the_app():
     app = create_app(Settings(), {}, Lifecycle(1))
-    served = {
-        (method, re.sub(r"<path:model_id>", "{id}", rule.rule)) for rule in app.url_map.iter_rules() for method in (rule.methods or ()) if method
-    }
+    served = {(method, shown_path(rule.rule)) for rule in app.url_map.iter_rules() for method in (rule.methods or ()) if method}
     shown = {(row.method, row.path) for row in ENDPOINTS}
     assert {(method, path) for method, path in served if method in ("GET", "POST", "DELETE", "PUT")} == shown
     assert len(shown) == len(ENDPOINTS)
@@ -147,6 +151,10 @@ def to(upstream: str, model: str = "*") -> Route:
     [
         ({"a": Captured()}, [Family.COMPOSER]),
         ({"a": OpenAIChat(base_url="https://a.example")}, [Family.OPENAI_CHAT]),
+        (
+            {"a": OpenAIResponses(base_url="https://a.example"), "b": OpenAIChat(base_url="https://a.example")},
+            [Family.OPENAI_CHAT, Family.OPENAI_RESPONSES],
+        ),
         ({"a": OpenAIChat(base_url="https://a.example"), "b": Composer()}, [Family.COMPOSER, Family.OPENAI_CHAT]),
     ],
 )

@@ -12,7 +12,7 @@ from pipeline.parameters import ANY_OTHER, PARAMETERS, Effect, Family, Parameter
 from tests.support.chat_bodies import TOOL, WEATHER
 from tests.support.gateway_server import running_server
 from tests.support.parameter_bench import SENTENCE, USER, Answer, Open, opener, spoken
-from tests.support.parameter_checks import ASKED, CHAT, CHECKS, COMPOSER, FORCED, JSON_ASKED
+from tests.support.parameter_checks import ASKED, CHAT, CHECKS, COMPOSER, FORCED, JSON_ASKED, RESPONSES
 
 # name -> fields that ask for something; of a read one, only what comes with it
 SAMPLES: dict[str, dict[str, Any]] = {
@@ -42,13 +42,20 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "reasoning": {"reasoning": {"effort": "high", "summary": "auto"}},
 }
 
-# a mapped parameter's sample -> the same wish in the words of the other, and what is said besides
-TWINS: dict[str, tuple[dict[str, Any], list[str], list[str]]] = {
+# a mapped parameter's sample -> the same wish in the words of the other, and what is said besides; by family where they differ
+Twin = tuple[dict[str, Any], list[str], list[str]]
+TWINS: dict[str, Twin] = {
     "functions": ({"tools": [TOOL]}, [], ["legacy_functions"]),
     "function_call": ({"tools": [TOOL], "tool_choice": ASKED}, [], ["legacy_functions"]),
-    "text": ({"response_format": JSON_ASKED, "verbosity": "low"}, ["text.x"], []),
+    "text": ({"response_format": JSON_ASKED}, ["text.verbosity", "text.x"], []),
     "reasoning": ({"reasoning_effort": "high"}, ["reasoning.summary"], []),
 }
+TWINS_OF_RESPONSES: dict[str, Twin] = {
+    **TWINS,
+    "text": ({"response_format": JSON_ASKED, "verbosity": "low"}, ["text.x"], []),
+    "verbosity": ({"text": {"verbosity": "low"}}, [], []),
+}
+TWINS_OF = {COMPOSER: TWINS, CHAT: TWINS, RESPONSES: TWINS_OF_RESPONSES}
 
 
 def shown(answer: Answer) -> Any:
@@ -73,8 +80,8 @@ async def effect_of(name: str, family: Family, open_gateway: Open) -> Effect | N
         if answer.ignored == [field]:
             assert (sent, shown(answer)) == ([plain_sent], shown(plain))
             return Effect.IGNORED
-        if name in TWINS:
-            fields, ignored, notices = TWINS[name]
+        if name in TWINS_OF[family]:
+            fields, ignored, notices = TWINS_OF[family][name]
             twin = await gateway.ask(**fields)
             assert (sent, shown(answer)) == ([gateway.sent[-1]], shown(twin))
             assert (set(answer.ignored), set(answer.notices)) == ({*twin.ignored, *ignored}, {*twin.notices, *notices})
@@ -113,7 +120,8 @@ def test_every_row_is_checked_and_every_check_has_its_row():
     by_eye = {key for key in rows if key[2] in SAMPLES}
     assert rows - by_eye == CHECKS.keys()
     assert set(SAMPLES) == {name for _, _, name, _ in by_eye}
-    assert set(TWINS) == {name for _, effect, name, _ in rows if effect is Effect.MAPPED}
+    for family, twins in TWINS_OF.items():
+        assert set(twins) == {name for of, effect, name, _ in rows if of is family and effect is Effect.MAPPED}
 
 
 @pytest.mark.parametrize(
@@ -123,15 +131,19 @@ def test_every_row_is_checked_and_every_check_has_its_row():
         ("temperature", CHAT, Effect.PASSED_ON),
         ("n", COMPOSER, Effect.REJECTED),
         ("reasoning", CHAT, Effect.MAPPED),
+        ("temperature", RESPONSES, Effect.PASSED_ON),
+        ("seed", RESPONSES, Effect.IGNORED),
+        ("verbosity", RESPONSES, Effect.MAPPED),
     ],
 )
 async def test_what_happened_is_seen_without_the_table(tmp_path, name, family, seen):
     assert await effect_of(name, family, opener(tmp_path, family)) is seen
 
 
-async def test_fields_that_choose_a_host_a_key_a_model_or_a_transport_are_reported(tmp_path):
+@pytest.mark.parametrize("family", [CHAT, RESPONSES])
+async def test_fields_that_choose_a_host_a_key_a_model_or_a_transport_are_reported(tmp_path, family):
     chosen = ["api_base", "api_key", "fallbacks", "timeout", "extra_headers"]
-    async with opener(tmp_path, CHAT)() as gateway:
+    async with opener(tmp_path, family)() as gateway:
         answer = await gateway.ask(**dict.fromkeys(chosen, "x"))
         assert not gateway.sent[-1].keys() & set(chosen)
     assert answer.ignored == chosen

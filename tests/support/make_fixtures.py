@@ -13,10 +13,11 @@ import trio
 
 from pipeline.cases import META, shipped
 from pipeline.recording import Outcome, Recording, record
-from tests.support import openai_scripts
-from tests.support.composer_scripts import SCRIPTS, encode_body
+from tests.support import openai_scripts, responses_scripts
+from tests.support.composer_scripts import SCRIPTS, Scripted, encode_body
 from tests.support.composer_server import composer_server
 from tests.support.openai_server import openai_server
+from tests.support.responses_events import ENDPOINT as RESPONSES
 
 SOURCE = "recorded over a loopback socket from a scripted server of ours; the text was {}"
 
@@ -31,17 +32,28 @@ async def make(name: str, out: Path, *, force: bool = False) -> Outcome:
 
 
 async def make_chat(name: str, out: Path, *, force: bool = False) -> Outcome:
-    """The same for a case of the OpenAI server."""
-    scripted = openai_scripts.SCRIPTS[name]
-    async with openai_server(scripted.steps) as server:
-        body, source = encode_body(scripted), SOURCE.format("written by hand")
-        return await record(
-            Recording(url=server.url, upstream="openai-chat", request=body, out=out, title=scripted.title, source=source, force=force)
-        )
+    """The same for a case of the Chat Completions server."""
+    async with openai_server(openai_scripts.SCRIPTS[name].steps) as server:
+        return await record_openai("openai-chat", server.url, openai_scripts.SCRIPTS[name], out, force=force)
+
+
+async def make_responses(name: str, out: Path, *, force: bool = False) -> Outcome:
+    """The same for a case of the Responses server."""
+    async with openai_server(responses_scripts.SCRIPTS[name].steps, RESPONSES) as server:
+        return await record_openai("openai-responses", server.origin + RESPONSES, responses_scripts.SCRIPTS[name], out, force=force)
+
+
+async def record_openai(kind: str, url: str, scripted: Scripted, out: Path, *, force: bool) -> Outcome:
+    body, source = encode_body(scripted), SOURCE.format("written by hand")
+    return await record(Recording(url=url, upstream=kind, request=body, out=out, title=scripted.title, source=source, force=force))
 
 
 # the folder of the fixtures -> its scripts, and what records one
-FOLDERS = {"composer": (SCRIPTS, make), "openai_chat": (openai_scripts.SCRIPTS, make_chat)}
+FOLDERS = {
+    "composer": (SCRIPTS, make),
+    "openai_chat": (openai_scripts.SCRIPTS, make_chat),
+    "openai_responses": (responses_scripts.SCRIPTS, make_responses),
+}
 NAMES = [f"{folder}/{name}" for folder, (scripts, _) in FOLDERS.items() for name in scripts]
 
 

@@ -1,4 +1,4 @@
-"""A gateway in front of one scripted upstream, of either family: what a request's parameters do is what the upstream was sent and the client got."""
+"""A gateway in front of one scripted upstream, of any family: what a request's parameters do is what the upstream was sent and the client got."""
 
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -11,13 +11,15 @@ import httpx
 from pipeline.parameters import Family
 from pipeline.wire.composer import encode_end, encode_text, encode_thinking
 from tests.support import openai_server as chat
+from tests.support import responses_events as responses
 from tests.support.composer_backend import composer_backend, to
 from tests.support.composer_server import ENDPOINT, ComposerServer, Received
 from tests.support.gateway_server import RunningServer, gateway_from
 
 SENTENCE = "One two STOP three."
 USER = {"role": "user", "content": "Hi"}
-MODELS = {Family.COMPOSER: "composer-2.5", Family.OPENAI_CHAT: "kimi-k3"}
+MODELS = {Family.COMPOSER: "composer-2.5", Family.OPENAI_CHAT: "kimi-k3", Family.OPENAI_RESPONSES: "gpt-5.2"}
+OPENAI = {Family.OPENAI_CHAT: ("openai-chat", chat.ENDPOINT), Family.OPENAI_RESPONSES: ("openai-responses", responses.ENDPOINT)}
 KEY = {"authorization": "Bearer user-key-1234567890"}
 
 
@@ -87,6 +89,9 @@ def spoken(family: Family, text: str = SENTENCE, thinking: str = "") -> bytes:
     """An upstream's whole answer."""
     if family is Family.COMPOSER:
         return (encode_thinking(thinking) if thinking else b"") + encode_text(text) + encode_end()
+    if family is Family.OPENAI_RESPONSES:
+        thought = [responses.reasoning(thinking)] if thinking else []
+        return responses.completed(*thought, responses.message(text))
     return (chat.chunk(reasoning_content=thinking) if thinking else b"") + chat.text(text) + chat.chunk("stop") + chat.DONE
 
 
@@ -109,8 +114,9 @@ def opener(folder: Path, family: Family) -> Open:
                 async with gateway_from(folder, f"[upstreams.one]\n{table}\n{settings}\n", mode="forward") as server:
                     yield Gateway(family, server, upstream)
         else:
-            async with chat.openai_server(script) as other:
-                table = f'kind = "openai-chat"\nbase_url = "{other.origin}/v1"'
+            kind, path = OPENAI[family]
+            async with chat.openai_server(script, path) as other:
+                table = f'kind = "{kind}"\nbase_url = "{other.origin}/v1"'
                 async with gateway_from(folder, f"[upstreams.one]\n{table}\n{settings}\n", mode="open") as server:
                     yield Gateway(family, server, other)
 

@@ -17,7 +17,7 @@ from pipeline.upstream.composer_write import write_message
 from tests.support.chat_bodies import TOOL, WEATHER
 from tests.support.parameter_bench import SENTENCE, USER, Gateway, Open, spoken
 
-COMPOSER, CHAT = Family.COMPOSER, Family.OPENAI_CHAT
+COMPOSER, CHAT, RESPONSES = Family.COMPOSER, Family.OPENAI_CHAT, Family.OPENAI_RESPONSES
 LIMITS, FORCED, FREE = ("max_completion_tokens", "max_output_tokens", "max_tokens"), "required, or a function", "auto, none, allowed_tools"
 NOW = {"type": "function", "function": {"name": "now", "description": "The time", "parameters": {"type": "object"}}}
 ASKED = {"type": "function", "function": {"name": "get_weather"}}
@@ -30,7 +30,7 @@ Check = Callable[[Open], Awaitable[None]]
 CHECKS: dict[tuple[Family, Effect, str, str], Check] = {}
 
 
-def check(effect: Effect, *names: str, families: tuple[Family, ...] = (COMPOSER, CHAT), values: str = ""):
+def check(effect: Effect, *names: str, families: tuple[Family, ...] = (COMPOSER, CHAT, RESPONSES), values: str = ""):
     """Registers a check; one that is about several names or families is called with them."""
 
     def register(function: Callable[..., Awaitable[None]]):
@@ -54,7 +54,7 @@ async def model_of_composer(open_gateway: Open) -> None:
             assert (await gateway.sent_for(model=asked))["model"] == got
 
 
-@check(Effect.HONOURED, "model", families=(CHAT,))
+@check(Effect.HONOURED, "model", families=(CHAT, RESPONSES))
 async def model_of_chat(open_gateway: Open) -> None:
     async with open_gateway(settings='[routes.mine]\ntargets = [{ upstream = "one", model = "theirs" }]') as gateway:
         assert (await gateway.sent_for(model="mine"))["model"] == "theirs"
@@ -65,7 +65,7 @@ CALLING = {"role": "assistant", "content": "Hm.", "tool_calls": [{"id": "c", **A
 RESULT = {"role": "tool", "content": "wet", "tool_call_id": "c"}
 
 
-@check(Effect.HONOURED, "messages")
+@check(Effect.HONOURED, "messages", families=(COMPOSER, CHAT))
 async def messages(open_gateway: Open, family: Family) -> None:
     thoughtful = {"role": "assistant", "content": "Hello.", "reasoning_content": "a long thought"}
     async with open_gateway() as gateway:
@@ -79,6 +79,17 @@ async def messages(open_gateway: Open, family: Family) -> None:
         told = sent["prompt"].partition("Conversation:")[2]
         assert [told.index(words) for words in ("USER: Hi", "ASSISTANT: Hello.", "[called get_weather", "TOOL (get_weather, c): wet")]
         assert "a long thought" not in told
+
+
+@check(Effect.HONOURED, "messages", families=(RESPONSES,))
+async def messages_of_responses(open_gateway: Open) -> None:
+    thoughtful = {"role": "assistant", "content": "Hello.", "reasoning_content": "a long thought"}
+    async with open_gateway() as gateway:
+        answer = await gateway.ask(messages=[{"role": "system", "content": "Be brief."}, USER, thoughtful, RESULT, CALLING])
+        sent = gateway.sent[-1]
+    assert set(answer.notices) == {"tool_results_moved", "reasoning_dropped"}
+    assert sent["instructions"] == "Be brief."
+    assert [item.get("content") or item.get("output") or item["name"] for item in sent["input"]] == ["Hi", "Hello.", "Hm.", "get_weather", "wet"]
 
 
 @check(Effect.HONOURED, "stream")
@@ -119,6 +130,17 @@ async def tools_of_chat(open_gateway: Open) -> None:
             assert (await gateway.sent_for(tools=[tool]))["tools"] == [TOOL]
 
 
+@check(Effect.HONOURED, "tools", families=(RESPONSES,))
+async def tools_of_responses(open_gateway: Open) -> None:
+    async with open_gateway() as gateway:
+        for tool in (TOOL, {"type": "function", **WEATHER}):
+            assert (await gateway.sent_for(tools=[tool]))["tools"] == [{"type": "function", **WEATHER, "strict": False}]
+        custom = {"type": "custom", "name": "patch", "description": "Changes files"}
+        assert (await gateway.sent_for(tools=[{"type": "custom", "custom": {"name": "patch", "description": "Changes files"}}]))["tools"] == [custom]
+    async with open_gateway(settings="profile = { custom_tools = false }") as gateway:
+        assert (await gateway.sent_for(tools=[custom]))["tools"][0]["type"] == "function"
+
+
 ALLOWED = {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [ASKED]}}
 
 
@@ -141,6 +163,14 @@ async def tool_choice_of_chat(open_gateway: Open) -> None:
         assert (await gateway.sent_for(tools=[TOOL], tool_choice="none"))["tool_choice"] == "none"
         assert "tool_choice" not in await gateway.sent_for(tools=[TOOL], tool_choice="auto")  # which is what auto says
         assert (await gateway.sent_for(tools=[TOOL, NOW], tool_choice=ALLOWED))["tools"] == [TOOL]
+
+
+@check(Effect.HONOURED, "tool_choice", families=(RESPONSES,), values=FREE)
+async def tool_choice_of_responses(open_gateway: Open) -> None:
+    async with open_gateway() as gateway:
+        assert (await gateway.sent_for(tools=[TOOL], tool_choice="none"))["tool_choice"] == "none"
+        assert "tool_choice" not in await gateway.sent_for(tools=[TOOL], tool_choice="auto")
+        assert [tool["name"] for tool in (await gateway.sent_for(tools=[TOOL, NOW], tool_choice=ALLOWED))["tools"]] == ["get_weather"]
 
 
 @check(Effect.EMULATED, "tool_choice", families=(COMPOSER,), values=FORCED)
@@ -174,6 +204,13 @@ async def forced_choice_of_chat(open_gateway: Open) -> None:
             assert (await gateway.sent_for(tools=[TOOL], tool_choice=choice))["tool_choice"] == choice
 
 
+@check(Effect.HONOURED, "tool_choice", families=(RESPONSES,), values=FORCED)
+async def forced_choice_of_responses(open_gateway: Open) -> None:
+    async with open_gateway() as gateway:
+        assert (await gateway.sent_for(tools=[TOOL], tool_choice="required"))["tool_choice"] == "required"
+        assert (await gateway.sent_for(tools=[TOOL], tool_choice=ASKED))["tool_choice"] == {"type": "function", "name": "get_weather"}
+
+
 @check(Effect.HONOURED, "parallel_tool_calls", families=(COMPOSER,))
 async def parallel_of_composer(open_gateway: Open) -> None:
     async with open_gateway(spoken(COMPOSER, TWO_CALLS)) as gateway:
@@ -185,7 +222,7 @@ async def parallel_of_composer(open_gateway: Open) -> None:
     assert (len(two.message["tool_calls"]), two.notices) == (2, [])
 
 
-@check(Effect.HONOURED, "parallel_tool_calls", families=(CHAT,))
+@check(Effect.HONOURED, "parallel_tool_calls", families=(CHAT, RESPONSES))
 async def parallel_of_chat(open_gateway: Open) -> None:
     async with open_gateway() as gateway:
         assert (await gateway.sent_for(tools=[TOOL], parallel_tool_calls=False))["parallel_tool_calls"] is False
@@ -211,6 +248,20 @@ async def stop_of_chat(open_gateway: Open) -> None:
         assert (await gateway.sent_for(stop=["a", "b"]))["stop"] == ["a", "b"]
 
 
+@check(Effect.EMULATED, "stop", families=(RESPONSES,))
+async def stop_of_responses(open_gateway: Open) -> None:
+    async with open_gateway() as gateway:
+        for stop in ("STOP", ["never", "STOP", "three"]):
+            answer = await gateway.ask(stop=stop)
+            assert answer.told == ("One two ", "stop")
+            assert answer.ignored == []
+            assert "stop" not in gateway.sent[-1]
+            streamed = await gateway.ask(stop=stop, stream=True)
+            assert '"finish_reason":"stop"' in streamed.text
+            assert "STOP" not in streamed.text
+            assert "three" not in streamed.text
+
+
 @check(Effect.EMULATED, *LIMITS, families=(COMPOSER,))
 async def limit_of_composer(open_gateway: Open, name: str) -> None:
     async with open_gateway(spoken(COMPOSER, SENTENCE * 20)) as gateway:
@@ -231,6 +282,13 @@ async def limit_of_chat(open_gateway: Open, name: str) -> None:
         async with open_gateway(settings=f'profile = {{ token_limit_field = "{field}" }}') as gateway:
             sent = await gateway.sent_for(**{name: 5})
             assert {key: value for key, value in sent.items() if key.startswith("max_")} == {field: 5}
+
+
+@check(Effect.HONOURED, *LIMITS, families=(RESPONSES,))
+async def limit_of_responses(open_gateway: Open, name: str) -> None:
+    async with open_gateway() as gateway:
+        sent = await gateway.sent_for(**{name: 5})
+        assert {key: value for key, value in sent.items() if key.startswith("max_")} == {"max_output_tokens": 5}
 
 
 @check(Effect.EMULATED, "response_format", families=(COMPOSER,), values="json_object, json_schema")
@@ -291,3 +349,22 @@ async def effort_of_chat(open_gateway: Open) -> None:
         assert "reasoning_effort" not in gateway.sent[-1]
         assert answer.ignored == ["reasoning_effort"]
         assert answer.message["reasoning_content"] == "hm"
+
+
+@check(Effect.HONOURED, "response_format", families=(RESPONSES,), values="json_object, json_schema")
+async def format_of_responses(open_gateway: Open) -> None:
+    async with open_gateway() as gateway:
+        assert (await gateway.sent_for(response_format=JSON_ASKED))["text"] == {"format": JSON_ASKED}
+        flat = {"type": "json_schema", "name": "n", "schema": {"type": "object", "required": ["a"]}}
+        assert (await gateway.sent_for(response_format=SCHEMA_ASKED))["text"] == {"format": flat}
+
+
+@check(Effect.HONOURED, "reasoning_effort", families=(RESPONSES,))
+async def effort_of_responses(open_gateway: Open) -> None:
+    async with open_gateway(spoken(RESPONSES, thinking="hm")) as gateway:
+        await shows_reasoning(gateway)
+        assert [sent.get("reasoning") for sent in gateway.sent] == [{"effort": "low", "summary": "auto"}, {"effort": "none"}, None]
+    async with open_gateway(spoken(RESPONSES, thinking="hm"), settings="profile = { reasoning_effort = false }") as gateway:
+        answer = await gateway.ask(reasoning_effort="low")
+        assert "reasoning" not in gateway.sent[-1]
+        assert answer.ignored == ["reasoning_effort"]

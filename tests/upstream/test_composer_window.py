@@ -4,12 +4,12 @@ import httpx
 import msgspec
 import pytest
 
-from pipeline.errors import ContextLengthExceeded, RequestError, UpstreamUnusable
+from pipeline.errors import ContextLengthExceeded, PenstockError, RequestError, UnsupportedParameter, UpstreamError, UpstreamUnusable
 from pipeline.flow import Exchange, Terms, collect
 from pipeline.identity import Identity
 from pipeline.prompt.composer import assemble_prompt
 from pipeline.prompt.window import Overflow
-from pipeline.request import ImagePart, Message, Request, Role, TextPart
+from pipeline.request import ContextRule, ImagePart, Message, OpaquePart, Request, Role, TextPart
 from pipeline.upstream.captured import CapturedUpstream
 from pipeline.upstream.composer import ComposerConfig, ComposerUpstream
 from pipeline.upstream.composer_window import fitted_prompt
@@ -126,6 +126,61 @@ def test_what_is_far_too_long_is_refused_unwritten(monkeypatch):
     assert caught.value.param == "messages"
 
 
+RULES = {
+    "tokens": (ContextRule(tokens=4_000), None, Overflow.ERROR, "maximum context length is 4000 tokens"),
+    "tokens, where the upstream has fewer": (ContextRule(tokens=4_500), 4_000, Overflow.ERROR, "maximum context length is 4500 tokens"),
+    "overflow": (ContextRule(overflow="error"), 4_000, Overflow.TRIM, "maximum context length is 4000 tokens"),
+    "signal": (ContextRule(overflow="signal"), 4_000, Overflow.TRIM, "maximum context length is 4000 tokens"),
+    "signal of the upstream": (ContextRule(), 4_000, Overflow.SIGNAL, "maximum context length is 4000 tokens"),
+    "both": (ContextRule(4_000, "error"), None, None, "maximum context length is 4000 tokens"),
+}
+
+
+@pytest.mark.parametrize(("rule", "window", "overflow", "refusal"), RULES.values(), ids=RULES)
+def test_the_route_s_word_counts_before_the_upstream_s(rule, window, overflow, refusal):
+    long = Request("unlisted", (Message(Role.USER, (TextPart(WORDS * 500),)),))  # its model's window is not known
+    upstream = host().upstream(context_window=window, context_overflow=overflow)
+    with pytest.raises(ContextLengthExceeded, match=refusal):
+        upstream.write(msgspec.structs.replace(long, context=rule))
+
+
+def test_the_route_may_leave_the_judgement_to_a_larger_window_or_trim():
+    upstream = host().upstream(context_window=4_000, context_overflow=Overflow.ERROR)
+    assert upstream.write(msgspec.structs.replace(LONG, context=ContextRule(tokens=100_000))).notices == ()
+    trimmed = upstream.write(msgspec.structs.replace(LONG, context=ContextRule(overflow="trim")))
+    assert [notice.code for notice in trimmed.notices] == ["context_trimmed"]
+
+
+@pytest.mark.parametrize(("rule", "error"), [(ContextRule(), UpstreamError), (ContextRule(tokens=3_000), ContextLengthExceeded)])
+async def test_an_exhausted_resource_is_judged_by_the_route_s_window(rule, error):
+    exhausted = encode_end({"code": "resource_exhausted", "message": "Error"})
+    backend = Mocked(lambda _: httpx.Response(200, stream=Pieces(exhausted)))
+    asked = Request("composer-2.5", (Message(Role.USER, (TextPart(WORDS * 200),)),), context=rule)
+    with pytest.raises(PenstockError) as caught:
+        await collect(Exchange(asked, backend.upstream(), Terms(), key=KEY))
+    assert type(caught.value) is error
+
+
+def test_tokens_alone_are_no_limit():
+    assert host().upstream().write(msgspec.structs.replace(LONG, context=ContextRule(tokens=10))).prompt == assemble_prompt(LONG)
+
+
+def test_the_demonstration_keeps_to_the_route_too():
+    with pytest.raises(ContextLengthExceeded, match="maximum context length is 4000 tokens"):
+        CapturedUpstream().write(msgspec.structs.replace(LONG, context=ContextRule(tokens=4_000)))
+    trimmed = CapturedUpstream().write(msgspec.structs.replace(LONG, context=ContextRule(4_000, "trim")))
+    assert [notice.code for notice in trimmed.notices] == ["context_trimmed"]
+    assert trimmed.request.messages == (LONG.messages[0], LONG.messages[3])
+
+
+@pytest.mark.parametrize("overflow", [Overflow.ERROR, Overflow.SIGNAL])
+def test_what_a_route_s_window_makes_far_too_long_is_refused_unwritten(monkeypatch, overflow):
+    monkeypatch.setattr("pipeline.upstream.composer_window.assemble_prompt", None)
+    far = Request("composer-2.5", (Message(Role.USER, (TextPart(WORDS * 4_000),)),), context=ContextRule(2_000, overflow.value))
+    with pytest.raises(ContextLengthExceeded, match="maximum context length is 2000 tokens"):
+        fitted_prompt(far, 200_000, Overflow.TRIM)
+
+
 async def test_nothing_is_fetched_for_what_is_refused_anyhow():
     class Fetching:
         async def fetch(self, url: str, path: str, max_bytes: int) -> bytes:
@@ -133,11 +188,16 @@ async def test_nothing_is_fetched_for_what_is_refused_anyhow():
 
     image = ImagePart("https://a.example/b.png")
     far = Request("composer-2.5", (Message(Role.USER, (TextPart(WORDS * 400_000), image)),))
-    for config, error in (
-        (ComposerConfig(), UpstreamUnusable),
-        (ComposerConfig(base_url="https://a.example", endpoint="/x", context_overflow=Overflow.ERROR), ContextLengthExceeded),
+    filed = Request("composer-2.5", (Message(Role.USER, (OpaquePart("file", {"type": "file"}, "messages[0].content[0]"), image)),))
+    configured = ComposerConfig(base_url="https://a.example", endpoint="/x", context_overflow=Overflow.ERROR)
+    trimming = ComposerConfig(base_url="https://a.example", endpoint="/x", context_overflow=Overflow.TRIM)
+    for request, config, error in (
+        (far, ComposerConfig(), UpstreamUnusable),
+        (far, configured, ContextLengthExceeded),
+        (filed, configured, UnsupportedParameter),
+        (msgspec.structs.replace(far, context=ContextRule(2_000, "signal")), trimming, ContextLengthExceeded),
     ):
         async with open_client() as client:
             upstream = ComposerUpstream("composer", config, client, fetcher=Fetching())
             with pytest.raises(error):
-                await Exchange.prepared(far, upstream, Terms())
+                await Exchange.prepared(request, upstream, Terms())

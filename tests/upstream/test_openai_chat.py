@@ -28,7 +28,7 @@ from pipeline.events import Failed, Finish, FinishReason, Notice, TextDelta, Too
 from pipeline.flow import Exchange, Terms, collect, open_stream
 from pipeline.models import Model
 from pipeline.prompt.chat_body import ChatProfile
-from pipeline.request import Request
+from pipeline.request import Request, Tool
 from pipeline.upstream.http import Client, open_client
 from pipeline.upstream.http1.proxy import Proxies
 from pipeline.upstream.openai_chat import OpenAIChatConfig, OpenAIChatUpstream, chat_url
@@ -370,3 +370,22 @@ async def test_what_is_left_out_is_known_when_the_request_is_written():
         upstream = OpenAIChatUpstream("kimi", OpenAIChatConfig("https://a.example"), client)
         outgoing = upstream.write(parse(api_base="https://evil.example"))
     assert outgoing.notices == (Notice("field_not_forwarded", "api_base would choose a host, a model or a transport"),)
+
+
+@pytest.mark.parametrize("native", [True, False])
+async def test_a_custom_tool_s_call_is_raw_text_for_the_client_whatever_the_upstream_takes(native):
+    inner = {"custom": {"name": "patch", "input": "a\nb"}} if native else {"function": {"name": "patch", "arguments": '{"input":"a\\nb"}'}}
+    script = [chunk(tool_calls=[{"index": 0, "id": "a", "type": next(iter(inner)), **inner}]), chunk("tool_calls"), DONE]
+    request = Request("m", HELLO.messages, (Tool("patch", custom=True),))
+    async with openai_server(script) as server, direct() as client:
+        upstream = OpenAIChatUpstream("kimi", OpenAIChatConfig(server.origin, OWN, ChatProfile(custom_tools=native)), client)
+        _, whole = await collect(Exchange(request, upstream, Terms()))
+    assert server.requests[0].json["tools"][0]["type"] == ("custom" if native else "function")
+    assert [(call.name, call.arguments) for call in whole.calls] == [("patch", "a\nb")]
+
+
+async def test_what_is_not_passed_on_inside_other_objects_is_named():
+    async with direct() as client:
+        upstream = OpenAIChatUpstream("kimi", OpenAIChatConfig("https://a.example", profile=ChatProfile(pass_fields=())), client)
+        outgoing = upstream.write(parse(top_k=5, messages=[{**USER, "cache_control": {}}]))
+    assert outgoing.ignored == ("top_k", "messages.cache_control")

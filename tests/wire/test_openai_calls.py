@@ -2,6 +2,7 @@
 
 import json
 import time
+from functools import partial
 from itertools import count, zip_longest
 
 import pytest
@@ -120,6 +121,32 @@ CASES = {
         [D(0, "a", "now", "{}"), D(1, "b", "run", "{}"), D(0, arguments="}"), D(0, arguments="\n")],
         [("a", "now", "{}"), "late_arguments", ("b", "run", "{}")],
     ),
+    "a custom call": ([D(0, "a", "patch", "{}}", True), D(0, arguments="\n", custom=True)], [("a", "patch", "{}}\n")]),
+    "a custom call without input": ([D(0, "a", "patch", custom=True)], [("a", "patch", "")]),
+    "a custom call ends with the next call": (
+        [D(0, "a", "patch", "one {", True), "so", D(1, "b", "patch", "two", True), D(2, "c", "run", "{}")],
+        [("a", "patch", "one {"), "so", ("b", "patch", "two"), ("c", "run", "{}")],
+    ),
+    "a custom call behind a function's": (
+        [D(0, "a", "run", '{"x":'), D(1, "b", "patch", "p", True), D(0, arguments="1}"), D(1, arguments="q", custom=True)],
+        [("a", "run", '{"x":1}'), ("b", "patch", "pq")],
+    ),
+    "a custom call that goes on behind the next one": (
+        [D(0, "a", "patch", "one", True), D(1, "b", "patch", "two", True), D(0, arguments=" ", custom=True)],
+        [("a", "patch", "one"), "late_arguments", ("b", "patch", "two")],
+    ),
+    "a custom call of one index for all": (
+        [D(0, "a", "patch", "{}", True), D(0, arguments="{", custom=True), D(0, "b", "patch", "x", True)],
+        [("a", "patch", "{}{"), ("b", "patch", "x")],
+    ),
+    "the name on each delta of a custom call": (
+        [D(None, "", "patch", "x", True), D(None, "", "", "{}", True), D(None, "", "", "y", True)],
+        [("made_1", "patch", "x{}y")],
+    ),
+    "id and name on each delta of a custom call": (
+        [D(0, "a", "patch", "{}", True), D(0, "a", "patch", "{}", True), "so", D(0, "a", "patch", "x", True)],
+        [("a", "patch", "{}{}x"), "so"],
+    ),
     "text between": (["so", D(0, "a", "now", "{}"), "then", D(1, "b", "run", "{}")], ["so", ("a", "now", "{}"), "then", ("b", "run", "{}")]),
     "brackets in strings": (
         [D(0, "a", "now", '{"x":"}'), D(1, "b", "run", "{}"), D(0, arguments='\\"}"}')],
@@ -142,6 +169,17 @@ def test_a_name_that_is_certain_starts_its_call_at_once():
     assert events == [ToolCallStart(0, "a", "now")]
     calls.add(D(0, arguments="{"), events)
     assert events[1:] == [ToolCallDelta(0, "{")]
+
+
+def test_a_custom_call_is_said_to_be_one_and_passes_at_once():
+    events: list[UpstreamEvent] = []
+    calls = ChatCalls(new_id=lambda: "x", names=["patch"])
+    for piece in ("", "{}", " ", "}"):
+        calls.add(D(0, "a" if not piece else "", "" if piece else "patch", piece, custom=True), events)
+    assert events == [ToolCallStart(0, "a", "patch", custom=True), ToolCallDelta(0, "{}"), ToolCallDelta(0, " "), ToolCallDelta(0, "}")]
+    assert not calls.are_whole
+    calls.end(events)
+    assert events[4:] == [ToolCallEnd(0)]
 
 
 def test_a_name_that_may_go_on_waits_for_the_arguments():
@@ -224,6 +262,13 @@ def test_the_calls_come_out_as_they_were_made(broken):
             st.sampled_from(["", "a", "b"]),
             st.sampled_from(["", "now", "ge"]),
             st.sampled_from(["", "{", "}", "{}"]),
+        )
+        | st.builds(
+            partial(D, custom=True),
+            st.none() | st.integers(0, 2),
+            st.sampled_from(["", "a", "b"]),
+            st.sampled_from(["", "patch", "now"]),
+            st.sampled_from(["", "{", "}", "x"]),
         )
         | st.just("text")
     )

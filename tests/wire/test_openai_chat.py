@@ -66,6 +66,12 @@ def one_call(arguments: str, call_id: str = "a", name: str = "now", index: int =
     return [ToolCallStart(index, call_id, name), ToolCallDelta(index, arguments), ToolCallEnd(index)]
 
 
+def custom(**fields: object) -> bytes:
+    """One entry of `tool_calls` that is a custom tool's: index, id, and its name and input."""
+    called = {name: fields.pop(name) for name in ("name", "input") if name in fields}
+    return chunk(tool_calls=[{**fields, "custom": called}])
+
+
 def whole(message: dict[str, object], finish: str | None = "stop", **fields: object) -> bytes:
     choice = {"index": 0, "message": {"role": "assistant", **message}, "finish_reason": finish}
     return json.dumps({"id": "c", "object": "chat.completion", "choices": [choice], **fields}).encode()
@@ -126,6 +132,50 @@ CASES: dict[str, tuple[bytes, list[object]]] = {
         + call(index=0, arguments=": 1}")
         + CALLS_END,
         [ToolCallStart(0, "a", "now"), ToolCallDelta(0, '{"a"'), ToolCallDelta(0, ": 1}"), ToolCallEnd(0), CALLS],
+    ),
+    "a custom call": (
+        custom(index=0, id="a", name="patch", input="")
+        + custom(index=0, input="*** {")
+        + chunk(tool_calls=[{"index": 0, "type": "custom", "function": None, "custom": {"input": " x", "name": None}}])
+        + CALLS_END,
+        [ToolCallStart(0, "a", "patch", custom=True), ToolCallDelta(0, "*** {"), ToolCallDelta(0, " x"), ToolCallEnd(0), CALLS],
+    ),
+    "a custom call between others": (
+        call(index=0, id="a", name="now", arguments="{}")
+        + custom(index=1, id="b", name="patch", input='"{')
+        + call(index=2, id="c", name="now")
+        + CALLS_END,
+        [
+            *one_call("{}"),
+            *(ToolCallStart(1, "b", "patch", custom=True), ToolCallDelta(1, '"{'), ToolCallEnd(1)),
+            *one_call("{}", "c", index=2),
+            CALLS,
+        ],
+    ),
+    "text behind a custom call waits for the end": (
+        custom(index=0, id="a", name="patch", input="x") + text("so") + custom(index=0, input="y") + CALLS_END,
+        [ToolCallStart(0, "a", "patch", custom=True), ToolCallDelta(0, "x"), ToolCallDelta(0, "y"), ToolCallEnd(0), TextDelta("so"), CALLS],
+    ),
+    "[DONE] without finish_reason behind a custom call": (
+        custom(index=0, id="a", name="patch", input="{}") + DONE,
+        [ToolCallStart(0, "a", "patch", custom=True), ToolCallDelta(0, "{}"), StreamCut],
+    ),
+    "[DONE] without finish_reason behind a custom call and a whole one": (
+        custom(index=0, id="a", name="patch", input="x") + call(index=1, id="b", name="now", arguments="{}") + DONE,
+        [
+            *(ToolCallStart(0, "a", "patch", custom=True), ToolCallDelta(0, "x"), ToolCallEnd(0)),
+            *one_call("{}", "b", index=1),
+            NO_REASON,
+            Finish(FinishReason.STOP, None),
+        ],
+    ),
+    "cut in a custom call": (
+        custom(index=0, id="a", name="patch", input="x"),
+        [ToolCallStart(0, "a", "patch", custom=True), ToolCallDelta(0, "x"), StreamCut],
+    ),
+    "a whole answer with a custom call": (
+        whole({"content": None, "tool_calls": [{"id": "a", "type": "custom", "custom": {"name": "patch", "input": "x\n"}}]}, "tool_calls"),
+        [ToolCallStart(0, "a", "patch", custom=True), ToolCallDelta(0, "x\n"), ToolCallEnd(0), CALLS],
     ),
     "legacy function_call": (
         chunk(function_call={"name": "now", "arguments": ""}) + chunk(function_call={"arguments": "{}"}) + chunk("function_call") + DONE,
@@ -363,7 +413,7 @@ FRAGMENTS = st.sampled_from(
     ]
 )
 FIELDS = ["choices", "delta", "message", "content", "reasoning", "tool_calls", "function", "name", "arguments"]
-FIELDS += ["index", "id", "finish_reason", "usage", "error", "code"]
+FIELDS += ["custom", "input", "index", "id", "finish_reason", "usage", "error", "code"]
 CHUNKISH = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
     lambda inner: (

@@ -55,6 +55,18 @@ HTTP = {
         ContextLengthExceeded,
         None,
     ),
+    "openai: a text too long": (
+        400,
+        body(message="Invalid 'messages[0].content': string too long. Expected a string with maximum length 9", code="string_above_max_length"),
+        ContextLengthExceeded,
+        None,
+    ),
+    "openai: another text too long": (
+        400,
+        body(message="Invalid 'prompt_cache_key': string too long. Expected a string with maximum length 64", code="string_above_max_length"),
+        RequestError,
+        "string_above_max_length",
+    ),
     "400": (400, body(message="bad top_p", type="invalid_request_error", param="top_p", code=None), RequestError, "invalid_request_error"),
     "400 with a code": (
         400,
@@ -112,7 +124,7 @@ def test_a_status_inside_a_stream_counts_as_one(status, place):
 
 
 def test_texts_are_read_only_where_a_word_or_status_says_little():
-    assert len(TEXTS) == 2
+    assert len(TEXTS) == 3
     assert type(CALLERS.from_stream({"message": "prompt is too long: 9 tokens"})) is ContextLengthExceeded
     assert type(CALLERS.from_http(503, {}, body(message="prompt is too long"))) is UpstreamUnavailable
 
@@ -124,9 +136,74 @@ def test_the_operators_refused_key_is_a_permanent_fault_and_says_nothing_of_it(d
     assert error.message == "The upstream does not accept the gateway's credentials."
 
 
-@pytest.mark.parametrize(("status", "told"), [(429, 7.0), (503, 7.0), (500, 7.0), (400, None), (401, None), (404, None)])
+@pytest.mark.parametrize(("status", "told"), [(429, 7.0), (503, 7.0), (500, 7.0), (408, 7.0), (400, None), (401, None), (403, None), (404, None)])
 def test_retry_after_goes_with_what_a_retry_may_mend(status, told):
     assert CALLERS.from_http(status, {"Retry-After": "7"}, b"").retry_after_seconds == told
+
+
+@pytest.mark.parametrize(
+    ("headers", "told"),
+    [({"Retry-After-Ms": "250"}, 0.25), ({"retry-after": "9", "retry-after-ms": "x"}, 9.0), ({"Retry-After": "Thu, 01 Jan 2026 00:00:00 GMT"}, 0.0)],
+)
+def test_retry_after_in_its_other_forms(headers, told):
+    assert CALLERS.from_http(429, headers, body(type="insufficient_quota")).retry_after_seconds == told
+
+
+# whether another target may be asked: of every status without a body, and of what a body makes otherwise of it
+BARE = {
+    **dict.fromkeys([204, 301, 307, 400, 401, 402, 404, 405, 407, 410, 413, 415, 418, 422, 424, 451], False),
+    **dict.fromkeys([403, 408, 409, 425, 429, 500, 501, 502, 503, 504, 520, 524, 529], True),
+    204: True,  # no answer and no refusal
+}
+SAID = {
+    "403 with a reason": (403, body(message="not in your country"), False),
+    "403 with a word": (403, body(code="permission_denied"), False),
+    "403 with a text": (403, b'{"detail": "Forbidden for this key"}', False),
+    "403 with a page": (403, b"<html><h1>Attention Required!</h1></html>", True),
+    "403 with a page in JSON": (403, body(message="<html>blocked</html>"), True),
+    "403 with an empty object": (403, b'{"error": {}}', True),
+    "quota": (429, body(code="insufficient_quota"), True),
+    "overloaded, under a 400": (400, body(type="overloaded_error"), True),
+    "no such model, under a 503": (503, body(code="model_not_found"), True),
+    "a key, under a 500": (500, body(code="invalid_api_key"), True),
+    "too long, under a 500": (500, body(code="context_length_exceeded"), False),
+    "too long": (400, body(message="maximum context length is 8"), False),
+    "no such model": (404, body(code="model_not_found"), False),
+    "unpaid": (402, body(message="Insufficient Balance"), False),
+    "a refused request, under a 500": (500, body(type="invalid_request_error"), False),
+}
+
+
+@pytest.mark.parametrize("status", BARE)
+@pytest.mark.parametrize("errors", [CALLERS, OWN], ids=["the caller's key", "our key"])
+def test_a_status_decides_whether_another_target_is_asked(errors, status):
+    assert errors.from_http(status, {}, b"").may_pass_elsewhere is BARE[status]
+
+
+def test_no_status_of_the_table_is_left_out():
+    assert STATUSES.keys() <= BARE.keys()
+
+
+@pytest.mark.parametrize(("status", "data", "passes"), SAID.values(), ids=SAID)
+def test_a_body_may_decide_otherwise(status, data, passes):
+    assert CALLERS.from_http(status, {}, data).may_pass_elsewhere is passes
+
+
+@pytest.mark.parametrize(
+    ("value", "passes"),
+    [
+        ({"error": {"code": 503}}, True),
+        ({"error": {"code": "429", "message": "slow"}}, True),
+        ({"error": "the model is loading"}, True),
+        ({"error": {"code": 400, "message": "no"}}, False),
+        ({"error": {"code": 403, "message": "no"}}, False),
+        ({"error": {"type": "invalid_request_error"}}, False),
+        ({"error": {"code": "model_not_found"}}, False),
+        ({"error": {"code": "insufficient_quota"}}, True),
+    ],
+)
+def test_an_error_in_a_stream_decides_likewise(value, passes):
+    assert OWN.from_stream(value).may_pass_elsewhere is passes
 
 
 def test_the_field_that_is_wrong_is_named():

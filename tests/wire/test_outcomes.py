@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pipeline.wire.outcomes import retry_after_seconds
+from pipeline.wire.outcomes import retry_after_seconds, told_retry_after
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,21 @@ from pipeline.wire.outcomes import retry_after_seconds
 )
 def test_retry_after_values(value, seconds):
     assert retry_after_seconds(value, datetime(2026, 1, 2, tzinfo=UTC)) == seconds
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"RETRY-AFTER": "3", "x": "9"}, 3),
+        ({"retry-after": "3", "Retry-After-Ms": " 2500 "}, 2.5),
+        ({"retry-after-ms": "0"}, 0),
+        ({"retry-after-ms": "-1", "retry-after": "soon"}, None),
+        ({"retry-after-ms": "9" * 400, "retry-after": "4"}, 4),
+    ],
+)
+def test_the_finer_header_counts_first(headers, seconds):
+    assert told_retry_after(headers) == seconds
 
 
 def test_a_date_is_measured_from_the_clock_by_default():

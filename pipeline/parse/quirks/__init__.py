@@ -1,0 +1,1 @@
+"""The dialects that Cursor speaks, rule by rule, into one Chat Completions body."""

@@ -1,0 +1,94 @@
+"""The client's fields that stand unread inside messages, parts, calls and tools, by name.
+
+Theory of operation: whatever nobody reads of such a thing is in its `extra` (`pipeline.request`). An upstream whose prompt has no place for it, or
+whose profile does not let it through, leaves it out, and the client is told the name: the path without numbers, such as `messages.cache_control` or
+`tools.function.x`. What stands unread inside the object in the middle of a thing (a tool's `function`, an image's `image_url`) has a name of its own.
+
+Invariants: each name comes once, however many messages have the field; a name is no longer than `MAX_NAME_CHARS`, and no more than `MAX_NAMES` are
+told. Values are never looked at. `kept` takes linear time and gives back the same object where everything is kept.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeGuard
+
+from pipeline.request import Json, OpaquePart, Request
+
+MESSAGE = "messages"
+PART = "messages.content"
+CALL = "messages.tool_calls"
+TOOL = "tools"
+
+# where a thing stands -> the objects in it of which a part is read
+INSIDE = {MESSAGE: frozenset[str](), PART: frozenset({"image_url"}), CALL: frozenset({"function", "custom"}), TOOL: frozenset({"function", "custom"})}
+
+MAX_NAMES = 32
+MAX_NAME_CHARS = 100
+
+
+def unread_inside(request: Request) -> tuple[str, ...]:
+    """The names of all of them.
+
+    >>> from pipeline.request import Message, Role, TextPart, Tool
+    >>> message = Message(Role.USER, (TextPart("Hi", {"cache_control": {"type": "ephemeral"}}),))
+    >>> unread_inside(Request("m", (message, message), (Tool("now", extra={"function": {"x": 1}}),)))
+    ('messages.content.cache_control', 'tools.function.x')
+    """
+    return bounded(names_inside(request))
+
+
+def unread_by_prompts(request: Request) -> tuple[str, ...]:
+    """What has no effect on a model that is sent a prompt and nothing else: all that is unread, and the wish for a length of text."""
+    return (*unread_inside(request), *(("text.verbosity",) if request.options.verbosity is not None else ()))
+
+
+def bounded(names: Iterable[str]) -> tuple[str, ...]:
+    """Each name once, and not too many."""
+    found: dict[str, None] = {}
+    for name in names:
+        found[name[:MAX_NAME_CHARS]] = None
+        if len(found) == MAX_NAMES:
+            break
+    return tuple(found)
+
+
+def names_inside(request: Request) -> Iterator[str]:
+    """The names, as often as they come."""
+    for message in request.messages:
+        yield from _names(message.extra, MESSAGE)
+        for part in message.parts:
+            if not isinstance(part, OpaquePart):
+                yield from _names(part.extra, PART)
+        for call in message.tool_calls:
+            yield from _names(call.extra, CALL)
+    for tool in request.tools:
+        yield from _names(tool.extra, TOOL)
+
+
+def kept(extra: dict[str, Json], place: str, passes: Callable[[str], bool]) -> dict[str, Json]:
+    """The fields of a thing at `place` whose names pass.
+
+    >>> kept({"cache_control": {}, "function": {"x": 1, "y": 2}}, TOOL, {"tools.function.x"}.__contains__)
+    {'function': {'x': 1}}
+    """
+    if all(passes(name) for name in _names(extra, place)):
+        return extra
+    found: dict[str, Json] = {}
+    for name, value in extra.items():
+        if name in INSIDE[place] and _is_object(value):
+            if inside := {key: inner for key, inner in value.items() if passes(f"{place}.{name}.{key}")}:
+                found[name] = inside
+        elif passes(f"{place}.{name}"):
+            found[name] = value
+    return found
+
+
+def _is_object(value: Json) -> TypeGuard[dict[str, Json]]:
+    return isinstance(value, dict)
+
+
+def _names(extra: dict[str, Json], place: str) -> Iterator[str]:
+    for name, value in extra.items():
+        if name in INSIDE[place] and _is_object(value):
+            yield from (f"{place}.{name}.{key}" for key in value)
+        else:
+            yield f"{place}.{name}"

@@ -1,0 +1,40 @@
+"""An OpenAI-compatible upstream by Responses, under a profile.
+
+Theory of operation: see `pipeline.upstream.openai_http`, which does the sending. Here a Request is written by `pipeline.prompt.responses_body`, and
+the answer is read by the codec of `pipeline.wire.openai_responses`. The API has no stop texts: the flow ends the answer at the first of them. What
+else the body leaves out of the request is named by what `Outgoing` says of it.
+
+Invariants: nothing is kept at the upstream (`store` is false), so that each request says all of its conversation.
+"""
+
+from pipeline.parameters import Family, ignored_by
+from pipeline.prompt.chat_body import ChatProfile
+from pipeline.prompt.responses_body import RESPONSES_PROFILE, left_out, not_passed, not_passed_inside, write_responses_body
+from pipeline.request import Request
+from pipeline.upstream.base import Outgoing
+from pipeline.upstream.openai_http import RESPONSES, OpenAIConfig, OpenAIUpstream
+from pipeline.wire.openai_errors import OpenAIErrors
+from pipeline.wire.openai_responses import OpenAIResponsesDecoder
+
+ENDPOINT = RESPONSES
+
+
+class OpenAIResponsesConfig(OpenAIConfig, frozen=True):
+    """The settings of one upstream of this kind."""
+
+    profile: ChatProfile = RESPONSES_PROFILE
+
+
+class OpenAIResponsesUpstream(OpenAIUpstream):
+    """One configured upstream."""
+
+    endpoint = ENDPOINT
+
+    def _outgoing(self, request: Request, prompt: str) -> Outgoing:
+        profile = self._config.profile
+        ignored = (*ignored_by(Family.OPENAI_RESPONSES, request, not_passed(request, profile)), *not_passed_inside(request, profile))
+        body, notices = write_responses_body(request, profile), left_out(request, profile)
+        return Outgoing(request, body, prompt, ignored, notices, stops=request.options.stop)
+
+    def _decoder(self, outgoing: Outgoing, errors: OpenAIErrors) -> OpenAIResponsesDecoder:
+        return OpenAIResponsesDecoder(new_id=self._new_id, errors=errors)
