@@ -33,8 +33,11 @@ def test_a_stream_is_of_chunks(path: Path):
     failed = json.loads(events[-1]) if events[-1] != "[DONE]" else None
     if failed is not None:
         assert_is_error(failed)
-    for event in events[:-1]:
-        ChatCompletionChunk.model_validate(json.loads(event), strict=True)
+    for event in map(json.loads, events[:-1]):
+        for choice in event["choices"]:
+            # the client has no type for a custom tool's call in a stream; tests/emit/test_chat.py looks at its fields
+            choice["delta"]["tool_calls"] = [call for call in choice["delta"].get("tool_calls", ()) if "custom" not in call]
+        ChatCompletionChunk.model_validate(event, strict=True)
 
 
 @pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)

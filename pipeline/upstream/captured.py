@@ -47,7 +47,6 @@ PACED_FRAMES = 2
 """Envelopes in a read that keeps the pace: at 0.02 seconds some hundred words a second, as fast as quick models are."""
 
 FULL_SPEED_FRAMES = 32
-_NOT_FETCHED = (Notice("image_not_fetched", "the embedded demo fetches nothing from the web"),)
 _READS_BETWEEN_CHECKPOINTS = 16
 _PIECE = re.compile(r"\s{0,12}\S{1,12}|\s{1,12}")
 
@@ -111,7 +110,10 @@ class CapturedUpstream:
             write_message(fitted.request, fitted.prompt, self._identity, conversation_id=request.conversation),
             fitted.prompt,
             (*ignored_by(Family.COMPOSER, request), *unread_by_prompts(request)),
-            (*fitted.notices, *(_NOT_FETCHED if most_fetched_bytes(request) else ())),
+            (
+                *fitted.notices,
+                *([Notice("image_not_fetched", "the embedded demo fetches nothing from the web")] if most_fetched_bytes(request) else []),
+            ),
             None if fitted.prompt_tokens is None else Counted(fitted.prompt_tokens, self._usage_method),
         )
 

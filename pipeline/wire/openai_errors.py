@@ -131,6 +131,17 @@ GENERAL_WORDS = {
     "bad_request": REFUSED,
     "badrequesterror": REFUSED,
     "content_filter": REFUSED,
+    # what a response fails with where its request is at fault
+    "invalid_prompt": REFUSED,
+    "bio_policy": REFUSED,
+    "misalignment_policy_violation": REFUSED,
+    "data_residency_mismatch": REFUSED,
+    "unsupported_image_media_type": REFUSED,
+    "empty_image_file": REFUSED,
+    "failed_to_download_image": REFUSED,
+    **dict.fromkeys(("invalid_image", "invalid_image_format", "invalid_base64_image", "invalid_image_url", "invalid_image_mode"), REFUSED),
+    **dict.fromkeys(("image_too_large", "image_too_small", "image_parse_error", "image_file_too_large", "image_file_not_found"), REFUSED),
+    "image_content_policy_violation": REFUSED,
     "not_found": GONE,
 }
 
