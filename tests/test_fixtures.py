@@ -22,8 +22,10 @@ from pipeline.expectations import FORMS, Replay, files_of, http_error
 from pipeline.flow import Terms
 from pipeline.identity import Identity
 from pipeline.machine.answer import AnswerMachine
+from pipeline.machine.custom_calls import CustomCalls
 from pipeline.machine.plain import PlainMachine
 from pipeline.models import MODELS, resolve_composer_model
+from pipeline.prompt.custom_tools import in_function_form
 from pipeline.upstream.replayed import KINDS
 from pipeline.usage.meter import UsageMeter
 from pipeline.wire.connect import HEADER_BYTES
@@ -109,8 +111,10 @@ class Feeder:
 
     def __init__(self, case: Case) -> None:
         self.case = case
-        self.request = Replay(case).request()
+        asked = Replay(case).request()
         self.kind = KINDS[case.meta.upstream]
+        self.request = asked if self.kind.custom_tools else in_function_form(asked)
+        self.wrapped = frozenset() if self.kind.custom_tools else frozenset(tool.name for tool in asked.tools if tool.custom)
         self.prompt = self.kind.prompt(self.request)
         resolved = resolve_composer_model(self.request.model)
         self.model = MODELS[resolved] if resolved else None
@@ -131,10 +135,11 @@ class Feeder:
                 parallel=self.request.options.parallel_tool_calls,
             )
         )
+        custom = CustomCalls(self.wrapped)
         sent: list[bytes] = []
         batches: list[list[UpstreamEvent]] = [decoder.feed(piece) for piece in pieces]
         for batch in [*batches, decoder.end()]:
-            events = meter.feed(machine.feed(batch))
+            events = meter.feed(custom.feed(machine.feed(batch)))
             if events and not sent and isinstance(events[0], Failed):
                 return http_error(events[0].error)
             if events:

@@ -26,6 +26,7 @@ from pipeline.identity import Identity
 from pipeline.models import MODELS, Model, resolve_composer_model
 from pipeline.prompt.chat_body import prompt_text
 from pipeline.prompt.composer import assemble_prompt
+from pipeline.prompt.custom_tools import in_function_form
 from pipeline.request import Request
 from pipeline.upstream.base import Outgoing
 from pipeline.usage.estimate import tokens_of
@@ -66,18 +67,22 @@ def _openai_responses(prompt: str, model: Model | None) -> Decoder:
 
 
 class Kind(msgspec.Struct, frozen=True):
-    """How one kind of upstream is read: the codec for a prompt and a model, the prompt that a request becomes, and `Upstream.writes_markers`."""
+    """How one kind of upstream is read.
+
+    The codec for a prompt and a model, the prompt that a request becomes, `Upstream.writes_markers`, and whether it was offered custom tools as such.
+    """
 
     decoder: Callable[[str, Model | None], Decoder]
     prompt: Callable[[Request], str]
-    writes_markers: bool
+    writes_markers: bool = False
+    custom_tools: bool = False
 
 
 # `upstream` in meta.toml -> how its bytes are read
 KINDS = {
-    "composer": Kind(_composer, assemble_prompt, True),
-    "openai-chat": Kind(_openai_chat, prompt_text, False),
-    "openai-responses": Kind(_openai_responses, prompt_text, False),
+    "composer": Kind(_composer, assemble_prompt, writes_markers=True),
+    "openai-chat": Kind(_openai_chat, prompt_text),
+    "openai-responses": Kind(_openai_responses, prompt_text, custom_tools=True),
 }
 
 
@@ -171,7 +176,8 @@ class ReplayedUpstream:
 
     def write(self, request: Request) -> Outgoing:
         """The prompt as the upstream was given it; there is nothing to send."""
-        return Outgoing(request, b"", self._kind.prompt(request))
+        written = request if self._kind.custom_tools else in_function_form(request)
+        return Outgoing(written, b"", self._kind.prompt(written))
 
     async def stream(self, outgoing: Outgoing, key: str | None = None) -> AsyncGenerator[list[UpstreamEvent], None]:
         """The recorded answer."""

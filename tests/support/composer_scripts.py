@@ -15,12 +15,13 @@ B, b, S, e, E = "<|tool_calls_begin|>", "<|tool_call_begin|>", "<|tool_sep|>", "
 
 
 class Scripted(msgspec.Struct, frozen=True):
-    """One case: its title, the client's body, and the steps of the answer. `computed` says that a rule made its text."""
+    """One case: its title, the client's body and its dialect, and the steps of the answer. `computed` says that a rule made its text."""
 
     title: str
     body: dict[str, Any]
     steps: tuple[Step, ...]
     computed: bool = False
+    surface: str = "chat"
 
 
 def tokens(text: str, low: int = 5, high: int = 12) -> list[str]:

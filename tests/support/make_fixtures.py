@@ -13,7 +13,7 @@ import trio
 
 from pipeline.cases import META, shipped
 from pipeline.recording import Outcome, Recording, record
-from tests.support import openai_scripts, responses_scripts
+from tests.support import cursor_scripts, openai_scripts, responses_scripts
 from tests.support.composer_scripts import SCRIPTS, Scripted, encode_body
 from tests.support.composer_server import composer_server
 from tests.support.openai_server import openai_server
@@ -33,26 +33,37 @@ async def make(name: str, out: Path, *, force: bool = False) -> Outcome:
 
 async def make_chat(name: str, out: Path, *, force: bool = False) -> Outcome:
     """The same for a case of the Chat Completions server."""
-    async with openai_server(openai_scripts.SCRIPTS[name].steps) as server:
-        return await record_openai("openai-chat", server.url, openai_scripts.SCRIPTS[name], out, force=force)
+    scripted = (openai_scripts.SCRIPTS | cursor_scripts.CHAT)[name]
+    async with openai_server(scripted.steps) as server:
+        return await record_openai("openai-chat", server.url, scripted, out, force=force)
 
 
 async def make_responses(name: str, out: Path, *, force: bool = False) -> Outcome:
     """The same for a case of the Responses server."""
-    async with openai_server(responses_scripts.SCRIPTS[name].steps, RESPONSES) as server:
-        return await record_openai("openai-responses", server.origin + RESPONSES, responses_scripts.SCRIPTS[name], out, force=force)
+    scripted = (responses_scripts.SCRIPTS | cursor_scripts.RESPONSES)[name]
+    async with openai_server(scripted.steps, RESPONSES) as server:
+        return await record_openai("openai-responses", server.origin + RESPONSES, scripted, out, force=force)
 
 
 async def record_openai(kind: str, url: str, scripted: Scripted, out: Path, *, force: bool) -> Outcome:
-    body, source = encode_body(scripted), SOURCE.format("written by hand")
-    return await record(Recording(url=url, upstream=kind, request=body, out=out, title=scripted.title, source=source, force=force))
+    recording = Recording(
+        url=url,
+        upstream=kind,
+        request=encode_body(scripted),
+        surface=scripted.surface,
+        out=out,
+        title=scripted.title,
+        source=SOURCE.format("written by hand"),
+        force=force,
+    )
+    return await record(recording)
 
 
 # the folder of the fixtures -> its scripts, and what records one
 FOLDERS = {
     "composer": (SCRIPTS, make),
-    "openai_chat": (openai_scripts.SCRIPTS, make_chat),
-    "openai_responses": (responses_scripts.SCRIPTS, make_responses),
+    "openai_chat": (openai_scripts.SCRIPTS | cursor_scripts.CHAT, make_chat),
+    "openai_responses": (responses_scripts.SCRIPTS | cursor_scripts.RESPONSES, make_responses),
 }
 NAMES = [f"{folder}/{name}" for folder, (scripts, _) in FOLDERS.items() for name in scripts]
 
