@@ -61,9 +61,9 @@ def open_client(
         transport: one that takes the place of ours, for tests; its limits and clocks are its own.
     """
     timeouts = timeouts or Timeouts()
-    seconds = {"connect_seconds": timeouts.connect_seconds, "write_seconds": timeouts.write_stall_seconds, "silence_seconds": silence_seconds}
+    connect, write = timeouts.connect_seconds, timeouts.write_stall_seconds
     return httpx.AsyncClient(
-        transport=transport or Transport(**seconds),
+        transport=transport or Transport(connect_seconds=connect, write_seconds=write, silence_seconds=silence_seconds),
         headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
         follow_redirects=False,
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),

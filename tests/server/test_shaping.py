@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.models import Model
 from pipeline.request import Message, Options, Request, Role, TextPart, ToolCall
-from server.resolver import Order
+from pipeline.upstream.health import Order
 from server.routing import Destination, Plan
 from server.settings import Route, Target
 from server.shaping import GO_ON, shaped, shows_reasoning, strips_shown
