@@ -69,6 +69,7 @@ NOTICES: Mapping[str, str] = MappingProxyType(
         "tool_result_as_text": "a tool's result answers no call in the history; it became text of the user's, with its id",
         "tool_result_repeated": "a call in the history has several results; they became one",
         "tool_result_supplied": "a call in the history has no result; one that says so was put behind it",
+        "encrypted_reasoning_dropped": "reasoning in the history that only another server can read was left out",
         # -- what the upstream does not take
         "context_trimmed": "the conversation was longer than the model's window, and its oldest turns were left out",
         "field_not_forwarded": "a field of the request was not sent to the upstream",

@@ -32,7 +32,8 @@ def shaped(request: Request, plan: Plan) -> Request:
         request,
         messages=messages,
         options=options,
-        context=ContextRule(route.context_window, route.context_overflow),
+        # what a Responses body says of truncation is about this request alone
+        context=ContextRule(route.context_window, request.context.overflow or route.context_overflow),
         notices=tuple(notices),
     )
 

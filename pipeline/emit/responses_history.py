@@ -1,8 +1,8 @@
 """A Response's output as history: what a request that goes on from it (`previous_response_id`) has before its own input.
 
-Theory of operation: the items of one answer become one assistant message, since they are one turn: its texts are parts in their order, its reasoning
-is joined, its calls follow. That is how the same items are read where a client sends them back. A refusal is text, as it is everywhere in a history.
-An incomplete text is kept. A response without output gives no message.
+Theory of operation: the items of one answer become one assistant message, since they are one turn: its texts are parts in their order, with a line's
+end between two messages, its reasoning is joined, its calls follow. That is how the same items are read where a client sends them back. A refusal is
+text, as it is everywhere in a history. An incomplete text is kept. A response without output gives no message.
 
 What comes in is a Response object as `pipeline.emit.responses` made it, perhaps stored and read again in between; no other.
 """
@@ -14,6 +14,9 @@ from pipeline.request import Json, Message, Role, TextPart, ToolCall
 
 BETWEEN = "\n\n"
 """What stands between two items of reasoning, which become one text."""
+
+APART = "\n"
+"""What stands between the texts of two messages, which become one."""
 
 
 def output_messages(response: Mapping[str, Json], namespaces: Mapping[str, tuple[str, str]] = NO_NAMESPACES) -> tuple[Message, ...]:
@@ -27,12 +30,15 @@ def output_messages(response: Mapping[str, Json], namespaces: Mapping[str, tuple
     """
     items: list[dict[str, Json]] = response["output"]
     flat = {place: name for name, place in namespaces.items()}
-    parts = tuple(TextPart(text) for item in items if item["type"] == "message" for text in _texts(item["content"]))
+    parts: list[TextPart] = []
+    for item in items:
+        if item["type"] == "message" and (said := [TextPart(text) for text in _texts(item["content"])]):
+            parts += [TextPart(APART), *said] if parts else said
     calls = tuple(_call(item, flat) for item in items if item["type"] in ("function_call", "custom_tool_call"))
     reasoning = BETWEEN.join("".join(_texts(item["summary"])) for item in items if item["type"] == "reasoning")
     if not (parts or calls or reasoning):
         return ()
-    return (Message(Role.ASSISTANT, parts, calls, reasoning=reasoning or None),)
+    return (Message(Role.ASSISTANT, tuple(parts), calls, reasoning=reasoning or None),)
 
 
 def _texts(parts: Iterable[Mapping[str, str]]) -> Iterable[str]:

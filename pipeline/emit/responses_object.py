@@ -6,7 +6,7 @@ not change is encoded once. `usage` is told at the end only, however the answer 
 to say, but `user`, which is there where the client sent it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from math import ceil
 
 import msgspec
@@ -23,7 +23,7 @@ encode = msgspec.json.Encoder().encode
 
 
 def usage_fields(usage: UsageReport, price: Price | None) -> dict[str, Json]:
-    """The `usage` object. This server keeps no cache of prompts, and no upstream tells how many tokens its own took in."""
+    """The `usage` object. This server keeps no cache of prompts, and what an upstream wrote into its own is not in the vocabulary."""
     fields: dict[str, Json] = {
         "input_tokens": usage.prompt_tokens,
         "input_tokens_details": {"cached_tokens": usage.cached_tokens, "cache_write_tokens": 0},
@@ -71,9 +71,9 @@ class ResponseObject:
         self._lasting: dict[str, Json] = {"model": head.model, **said, "tools": [*echo.tools]}
         self._behind = b"," + encode(self._lasting)[1:]
 
-    def at(self, status: str, output: Sequence[Json], **changed: Json) -> dict[str, Json]:
+    def at(self, status: str, output: list[dict[str, Json]], **changed: Json) -> dict[str, Json]:
         """The object when it has this status and output; `changed` are the other fields that are not as they were in the beginning."""
-        return {**self._changing, "status": status, "output": [*output], **changed, **self._lasting}
+        return {**self._changing, "status": status, "output": output, **changed, **self._lasting}
 
     def begun(self) -> bytes:
         """The object before anything was said, encoded."""

@@ -29,6 +29,8 @@ class Whole:
     """
 
     def __init__(self) -> None:
+        self.spoken: list[Event] = []
+        """What the answer says, event by event, for a dialect in which the order of texts and calls is part of the answer."""
         self.calls: list[ToolCall] = []
         self.notices: list[Notice] = []
         self.reason: FinishReason | None = None
@@ -62,6 +64,7 @@ class Whole:
 
     def add(self, events: Sequence[Event]) -> None:
         """Fold the next events in."""
+        self.spoken += [event for event in events if not isinstance(event, Notice | Finish | Failed)]
         for event in events:
             match event:
                 case TextDelta(text):
