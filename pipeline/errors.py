@@ -8,6 +8,7 @@
     │   ├── UnsupportedParameter      400 unsupported_parameter
     │   ├── ContextLengthExceeded     400 context_length_exceeded
     │   ├── ModelNotFound             404 model_not_found
+    │   ├── ResponseNotFound          404 response_not_found, previous_response_not_found
     │   ├── RouteNotFound             404 not_found
     │   ├── MethodNotAllowed          405 method_not_allowed
     │   ├── BodyTimeout               408 request_timeout
@@ -111,6 +112,13 @@ class ModelNotFound(RequestError):
 
     status = 404
     default_code = "model_not_found"
+
+
+class ResponseNotFound(RequestError):
+    """There is no stored response of this id for this caller."""
+
+    status = 404
+    default_code = "response_not_found"
 
 
 class RouteNotFound(RequestError):

@@ -28,7 +28,7 @@ from server.opening import EarlyAnswer, Opening
 from server.routing import Plan, Routing
 from server.settings import Route, Settings
 from server.shaping import strips_shown
-from server.streaming import StreamedResponse, spawn
+from server.streaming import Streamable, StreamedResponse, spawn
 from server.targets import Form, Targets, conversation_of
 
 MAX_HEADER_CHARS = 1024
@@ -38,10 +38,14 @@ _WORD = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
 class Surface(msgspec.Struct, frozen=True):
-    """How the requests of a path are answered: the dialect under a route, and whether the client is Cursor's backend."""
+    """How a request is answered: the dialect under a route, and whether the client is Cursor's backend.
+
+    `opened` is given the answer that a stream is of, and gives what is sent.
+    """
 
     dialect: Callable[[Route], Dialect] = lambda _: CHAT
     for_cursor: bool = False
+    opened: Callable[[Answer], Streamable] = lambda answer: answer
 
 
 CHAT_SURFACE = Surface()
@@ -101,7 +105,7 @@ class Answering:
                 failing = form["dialect"].stream(_head_of(request), lambda: UsageReport(0, 0))
                 return StreamedResponse(record.streaming(EarlyAnswer(opening, failing, keepalive)))
             answer = there
-        response = StreamedResponse(record.streaming(answer))
+        response = StreamedResponse(record.streaming(surface.opened(answer)))
         _say(response, answer.notices, attempt.ignored)
         return response
 

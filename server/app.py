@@ -24,7 +24,7 @@ from server.asgi import HttpConnection
 from server.bodies import CountedRequest
 from server.gateway import EXTENSION, Gateway, record
 from server.lifecycle import Lifecycle
-from server.routes import cursor, health, openai, opencode, pages
+from server.routes import cursor, health, openai, opencode, pages, responses
 from server.settings import Settings
 
 log = logging.getLogger("penstock")
@@ -78,7 +78,7 @@ def create_app(settings: Settings, upstreams: Mapping[str, Upstream], lifecycle:
         log.error("unexpected error in %s %s (id=%s)", request.method, word(request.path), record().request_id, exc_info=error)
         return error_response(PenstockError("Something went wrong in the server. The log has the details under this request's id."))
 
-    for module in (openai, opencode, cursor, health, pages):
+    for module in (openai, opencode, responses, cursor, health, pages):
         app.register_blueprint(module.blueprint(gateway))
     return app
 

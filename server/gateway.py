@@ -1,7 +1,7 @@
 """What the routes of one server share, put together once from the settings."""
 
 from collections.abc import Callable, Mapping
-from typing import cast
+from typing import TypeVar, cast
 
 import trio
 from quart import request
@@ -9,7 +9,6 @@ from quart_trio import QuartTrio
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from pipeline.errors import AuthenticationError, BodyTimeout, BodyTooLarge, UnsupportedMedia
-from pipeline.request import Request
 from pipeline.upstream.base import Upstream
 from server.access_log import RECORD, Record
 from server.answering import Answering
@@ -20,6 +19,8 @@ from server.lifecycle import Lifecycle
 from server.live_models import LiveModels
 from server.routing import Routing
 from server.settings import Settings
+
+Parsed = TypeVar("Parsed")
 
 EXTENSION = "penstock"
 LARGE_BODY_BYTES = 1_000_000
@@ -60,17 +61,20 @@ class Gateway:
         except RequestEntityTooLarge:
             raise BodyTooLarge(f"The body is larger than {server.max_body_bytes} bytes.") from None
 
-    async def parsed(self, parse: Callable[[bytes], Request]) -> Request:
-        """The body of the request in work as a Request; a large one is read in a thread. Raises PenstockError."""
-        body = await self.body()
+    async def parsed(self, parse: Callable[[bytes], Parsed], body: bytes | None = None) -> Parsed:
+        """What `parse` makes of the body of the request in work, which may be given if it was read already. Raises PenstockError."""
+        body = await self.body() if body is None else body
         charge_decoded(body)
-        if len(body) < LARGE_BODY_BYTES:
-            return parse(body)
-        return await trio.to_thread.run_sync(parse, body)
+        return await in_thread_if_large(parse, body)
 
     def base_url(self) -> str:
         """What a client sees as the address of this server, without a trailing slash."""
         return self.settings.server.public_url.rstrip("/") or f"{request.scheme}://{request.host}"
+
+
+async def in_thread_if_large(read: Callable[[bytes], Parsed], body: bytes) -> Parsed:
+    """What `read` makes of a body; of a large one in a thread, so that other answers go on meanwhile."""
+    return read(body) if len(body) < LARGE_BODY_BYTES else await trio.to_thread.run_sync(read, body)
 
 
 def lifecycle_of(app: object) -> Lifecycle:

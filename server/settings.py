@@ -147,7 +147,7 @@ class Responses(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     store: Annotated[
         Literal["explicit", "default", "off"],
         Meta(
-            description="which responses are kept, in this process, to be read again, listed, and gone on with by `previous_response_id`; `explicit`: "
+            description="which responses are kept, in this process, to be read again and gone on with by `previous_response_id`; `explicit`: "
             "those whose request says `store: true`; `default`: all but those whose request says `store: false`; `off`: none. With several "
             "`server.workers` the default is `off`, and nothing else is possible"
         ),

@@ -68,9 +68,15 @@ class Endpoint(msgspec.Struct, frozen=True):
 
 ENDPOINTS = (
     Endpoint("POST", "/v1/chat/completions", "Chat Completions, streamed or whole, with tools"),
+    Endpoint("POST", "/v1/responses", "the Responses API, streamed or whole, with tools; kept where the request says store: true"),
+    Endpoint("GET", "/v1/responses/{id}", "a response that was kept"),
+    Endpoint("DELETE", "/v1/responses/{id}", "forgets it"),
+    Endpoint("GET", "/v1/responses/{id}/input_items", "the items that it answered, by order, limit and after"),
+    Endpoint("POST", "/v1/responses/{id}/cancel", "ends a response that is still streamed"),
     Endpoint("GET", "/v1/models", "the models, each with name, window, limit and price where they are known"),
     Endpoint("GET", "/v1/models/{id}", "one model; an unknown id is a 404 that names the nearest"),
     Endpoint("POST", "/opencode/v1/chat/completions", "the same for OpenCode: Agent mode, one conversation a session"),
+    Endpoint("POST", "/opencode/v1/responses", "the same over the Responses API"),
     Endpoint("GET", "/opencode/v1/models", "the models again, for clients with that base URL"),
     Endpoint("GET", "/opencode/v1/models/{id}", "one model"),
     Endpoint("POST", "/cursor/chat/completions", "for the Cursor IDE: bodies of any dialect; its base URL is /cursor, and /cursor/v1 is one too"),

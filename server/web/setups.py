@@ -1,10 +1,11 @@
 """How each client is pointed at this server, as text to paste.
 
 Theory of operation: an address, a key's placeholder and a model come in; out comes one `Setup` for each client, in the form that the client's
-public documentation gives: OpenCode's and Kilo's providers, Cline's custom provider, Continue's config.yaml, aider's OpenAI-compatible APIs, and
-OpenAI's two SDKs. Every value is quoted for the language that it stands in, so that an id with a quotation mark in it still makes a valid file.
+public documentation gives: OpenCode's and Kilo's providers, Codex's model provider, Cline's custom provider, Continue's config.yaml, aider's
+OpenAI-compatible APIs, and OpenAI's two SDKs. Every value is quoted for the language that it stands in, so that an id with a quotation mark in it
+still makes a valid file.
 
-Left alone: Codex, which speaks the Responses API alone; and every secret: the key is a placeholder.
+Left alone: every secret. The key is a placeholder.
 """
 
 import shlex
@@ -51,6 +52,24 @@ def _opencode(place: Place) -> Setup:
 def _kilo(place: Place) -> Setup:
     note = "In VS Code: Settings, Providers, Custom provider, Provider API “OpenAI Compatible”, with the same base URL, key and model."
     return Setup("Kilo Code", "~/.config/kilo/kilo.json", laid_out(_provider(place, "/v1")), note)
+
+
+def _codex(place: Place) -> Setup:
+    window = place.model.context_window
+    limit = "" if window is None else f"model_context_window = {window}\n"
+    text = f"""\
+# The key is in the environment: export PENSTOCK_API_KEY={shlex.quote(place.key)}
+model = {_quoted(place.model.id)}
+model_provider = "penstock"
+{limit}
+[model_providers.penstock]
+name = "Penstock"
+base_url = {_quoted(place.base_url + "/v1")}
+env_key = "PENSTOCK_API_KEY"
+wire_api = "responses"
+"""
+    note = "Codex speaks the Responses API alone. The first lines stand above every table of the file."
+    return Setup("Codex", "~/.codex/config.toml", text, note)
 
 
 def _cline(place: Place) -> Setup:
@@ -119,7 +138,7 @@ for await (const chunk of stream) {{
     return Setup("OpenAI for Node", "npm install openai, in a file that ends in .mjs", text)
 
 
-MAKERS: tuple[Callable[[Place], Setup], ...] = (_opencode, _kilo, _cline, _continue, _aider, _python, _node)
+MAKERS: tuple[Callable[[Place], Setup], ...] = (_opencode, _kilo, _codex, _cline, _continue, _aider, _python, _node)
 
 
 def _provider(place: Place, path: str) -> dict[str, Json]:

@@ -276,7 +276,7 @@ class TestProblems:
                 "PENSTOCK_Q",
                 "1",
                 "PENSTOCK_Q: no such variable. Variables are PENSTOCK_SECTION__KEY; "
-                "the sections are server, auth, timeouts, reasoning, usage, images, failover, cursor.",
+                "the sections are server, auth, timeouts, reasoning, usage, images, failover, responses, cursor.",
             ),
         ],
     )
@@ -292,7 +292,7 @@ class TestProblems:
         assert problems(tmp_path) == [
             "./.env:4: expected NAME=value",
             "PENSTOCK_X in .env: no such variable. Variables are PENSTOCK_SECTION__KEY; "
-            "the sections are server, auth, timeouts, reasoning, usage, images, failover, cursor.",
+            "the sections are server, auth, timeouts, reasoning, usage, images, failover, responses, cursor.",
             'server.port: expected an integer from 0 to 65535, got "x" (from PENSTOCK_SERVER__PORT in .env)',
         ]
         (tmp_path / ".env").write_bytes(b"\xff")

@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -120,7 +121,7 @@ def test_requests_of_other_documents_answer(server, path, model, fields):
 
 def shown_path(rule: str) -> str:
     """A rule as the page writes it; of the bases that are one for Cursor the first."""
-    path = rule.replace("<path:model_id>", "{id}").replace("<path:deployment>", "{model}")
+    path = rule.replace("<path:model_id>", "{id}").replace("<path:deployment>", "{model}").replace("<response_id>", "{id}")
     return re.sub(r"^(/cursor|/openai/deployments/\{model\})((?:/v1|/chat/completions)*)(/chat/completions|/models.*)$", r"\1\3", path)
 
 
@@ -452,6 +453,18 @@ def test_aider_survives_a_shell(interpreter):
     script = 'aider() { printf "%s\\n" "$OPENAI_API_BASE" "$OPENAI_API_KEY" "$@"; }\n' + blocks(ODD_MODEL, key="it's")["aider"].text
     said = subprocess.run([interpreter, "-c", script], capture_output=True, text=True, check=True).stdout.splitlines()
     assert said == ["http://127.0.0.1:8787/v1", "it's", "--model", f"openai/{ODD_MODEL.id}"]
+
+
+@pytest.mark.parametrize("model", [Model("composer-2.5", "Composer 2.5", "cursor", 200_000), ODD_MODEL, Model("x", "X", "o")])
+def test_codex_gets_a_file_of_toml_and_an_environment(model):
+    block = blocks(model, key="it's")["Codex"].text
+    settings = tomllib.loads(block)
+    assert (settings["model"], settings["model_provider"], settings.get("model_context_window")) == (model.id, "penstock", model.context_window)
+    provider = settings["model_providers"]["penstock"]
+    assert (provider["base_url"], provider["wire_api"]) == ("http://127.0.0.1:8787/v1", "responses")
+    [exported] = [line.partition("export ")[2] for line in block.splitlines() if "export " in line]
+    said = subprocess.run(["sh", "-c", f'{exported}; printf %s "$PENSTOCK_API_KEY"'], capture_output=True, text=True, check=True).stdout
+    assert (exported.partition("=")[0], said) == (provider["env_key"], "it's")
 
 
 def test_the_python_block_prints_an_answer(server):

@@ -1,0 +1,106 @@
+"""Every dialect over every kind of upstream: the same answer gives the same text, calls, end and usage, streamed and whole, over real sockets."""
+
+import json
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from pipeline.cases import Case, Meta, write_case
+from pipeline.upstream.captured import PREFIX, CapturedUpstream
+from server.settings import Route, Settings, Target
+from tests.support.composer_backend import composer_backend
+from tests.support.composer_server import ENDPOINT
+from tests.support.dialect_clients import BROKEN, DIALECTS, Seen, ask
+from tests.support.gateway_server import RunningServer, gateway_from, running_server
+from tests.support.openai_server import openai_server
+from tests.support.responses_events import ENDPOINT as RESPONSES
+from tests.support.spoken_answers import ANSWERS, COUNTED, SPEAKERS, Answer, Fault, said_by
+
+PROMPT = "When does the ferry sail?"
+OWN_ROUTE = 'display_reasoning = "field"'
+"""With it Cursor gets the reasoning beside the text, as the other clients do."""
+
+MARKERS = ("composer", "captured")
+MAX_TOKENS = 8
+"""What a client allows where Composer's answer is to be cut short: the gateway does that, while the others' upstreams do it themselves."""
+
+
+@asynccontextmanager
+async def served_by(kind: str, answer: Answer, folder: Path) -> AsyncGenerator[tuple[RunningServer, str]]:
+    """A gateway over one upstream that gives the answer to whoever asks, and the model to ask for."""
+    script = said_by(kind, answer)
+    if kind == "captured":
+        stream = b"".join(step for step in script if isinstance(step, bytes))
+        write_case(Case(folder / "composer" / "said", stream, b"{}", Meta("composer", "chat", "a test", date(2026, 11, 21))))
+        settings = Settings(routes={"*": Route(targets=(Target(upstream="captured", model="*"),), display_reasoning="field")})
+        async with running_server(settings, {"captured": CapturedUpstream(pace_seconds=0, fixtures=folder)}) as server:
+            yield server, f"{PREFIX}said"
+        return
+    backend = composer_backend(script) if kind == "composer" else openai_server(script, *([RESPONSES] if kind == "openai-responses" else []))
+    async with backend as upstream:
+        where = f'base_url = "{upstream.origin}{"" if kind == "composer" else "/v1"}"'
+        more = f'endpoint = "{ENDPOINT}"\napi_base = "{upstream.origin}"' if kind == "composer" else 'credential = "caller"'
+        toml = f'[upstreams.one]\nkind = "{kind}"\n{where}\n{more}\n[routes."*"]\ntargets = [{{ upstream = "one", model = "*" }}]\n{OWN_ROUTE}\n'
+        async with gateway_from(folder, toml, mode="forward") as server:
+            yield server, "composer-2.5"
+
+
+def cases():
+    """All that can be said: Composer has no word for a refusal."""
+    return [(kind, name) for kind in SPEAKERS for name in ANSWERS if not (kind in MARKERS and ANSWERS[name].refusal)]
+
+
+@pytest.mark.parametrize(("kind", "name"), cases())
+async def test_every_dialect_says_the_same(tmp_path, kind, name):
+    answer = ANSWERS[name]
+    limit = MAX_TOKENS if kind in MARKERS and answer.is_cut_short else None
+    seen: dict[tuple[str, bool], Seen] = {}
+    async with served_by(kind, answer, tmp_path) as (server, model), server.client() as client:
+        for dialect in DIALECTS:
+            for stream in (True, False):
+                seen[dialect, stream] = await ask(client, dialect, model, PROMPT, stream=stream, max_tokens=limit)
+    check(kind, answer, seen["chat", True])
+    if answer.fault is None:
+        assert len(set(seen.values())) == 1, seen
+        return
+    check_failures(answer, seen)
+
+
+def check(kind: str, answer: Answer, seen: Seen) -> None:
+    """What came is what was said."""
+    if kind in MARKERS and answer.is_cut_short:
+        assert answer.text.startswith(seen.text)
+        assert 0 < len(seen.text) < len(answer.text)
+    else:
+        assert seen.text == answer.text + answer.refusal
+    assert seen.thinking == answer.thinking
+    if answer.fault is not None:
+        assert (seen.calls, seen.finish, seen.usage) == ((), None, None)
+        assert seen.error
+        assert seen.status == (503 if answer.fault is Fault.BEFORE else 200)
+        return
+    assert [(tool, json.loads(arguments)) for tool, arguments in seen.calls] == [*answer.calls]
+    assert seen.finish == ("length" if answer.is_cut_short else "tool_calls" if answer.calls else "stop")
+    assert seen.usage is not None
+    prompt, said, total, _, _, is_estimated = seen.usage
+    assert (is_estimated, total) == (kind in MARKERS, prompt + said)
+    assert kind in MARKERS or (prompt, said) == COUNTED
+
+
+def check_failures(answer: Answer, seen: dict[tuple[str, bool], Seen]) -> None:
+    """A fault is told by all in the same words; before the first byte, and in a whole answer, by the status too."""
+    whole = [seen[dialect, False] for dialect in DIALECTS]
+    assert len(set(whole)) == 1, whole
+    assert whole[0].status >= 500
+    assert whole[0].text == ""
+    streamed = {dialect: seen[dialect, True] for dialect in DIALECTS}
+    assert streamed["responses"] == streamed["chat"]
+    assert streamed["chat"].error == whole[0].error
+    if answer.fault is Fault.CUT_IN_CALL:
+        # what came of the call must not look whole, and Cursor takes everything with an end for whole
+        assert streamed["cursor"] == Seen(text=answer.text, error=BROKEN)
+    else:
+        assert streamed["cursor"] == streamed["chat"]
