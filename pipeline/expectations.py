@@ -7,6 +7,7 @@ are frozen and the clocks are off, so that the same case always gives the same b
 - `chat.sse`: the streamed answer, raw. Keep-alive comments are left out, since they tell of the clock and not of the answer.
 - `chat.json`: the whole answer, raw.
 - `cursor.sse`, `cursor.json`: the same two as Cursor gets them, of a case whose request is one of Cursor's.
+- `responses.sse`, `responses.json`: the same two in the Responses API, of a case whose request is in it.
 
 An answer that fails before it has begun is an HTTP error: its file then holds `HTTP <status>`, `Retry-After` where there is one, an empty line, and
 the body. The bytes depend on the case alone: neither the cut of the stream nor the speed may change them.
@@ -27,9 +28,11 @@ import msgspec
 
 from pipeline.cases import META, REQUEST, Case, CaseError
 from pipeline.clocks import Timeouts
+from pipeline.echo import Echo
 from pipeline.emit.base import BrokenOff, Dialect
 from pipeline.emit.chat import CHAT, KEEPALIVE
 from pipeline.emit.cursor import cursor_dialect
+from pipeline.emit.responses import responses_dialect
 from pipeline.errors import PenstockError
 from pipeline.events import Event, Failed
 from pipeline.flow import Exchange, Terms, collect, open_stream
@@ -37,6 +40,7 @@ from pipeline.identity import Identity
 from pipeline.machine.written import WrittenCall
 from pipeline.parse.chat import parse_chat
 from pipeline.parse.cursor import parse_cursor
+from pipeline.parse.responses import parse_responses
 from pipeline.request import Request
 from pipeline.upstream.replayed import ReplayedUpstream, Split
 
@@ -56,8 +60,12 @@ def _parse_cursor(case: Case) -> Request:
     return parse_cursor(case.request)
 
 
+def _parse_responses(case: Case) -> Request:
+    return parse_responses(case.request, agent=case.meta.agent).request
+
+
 # `surface` in meta.toml -> how its body is read
-SURFACES: dict[str, Callable[[Case], Request]] = {"chat": _parse_chat, "cursor": _parse_cursor}
+SURFACES: dict[str, Callable[[Case], Request]] = {"chat": _parse_chat, "cursor": _parse_cursor, "responses": _parse_responses}
 
 
 class Comparison(msgspec.Struct, frozen=True):
@@ -99,13 +107,21 @@ class Replay(msgspec.Struct, frozen=True):
         except PenstockError as error:
             raise CaseError(f"{self.case.path / REQUEST}: {error.message}") from None
 
+    def echo(self) -> Echo:
+        """What a Response says again of the recorded request; that of another dialect has nothing to say there. Raises CaseError."""
+        if self.case.meta.surface != "responses":
+            return Echo()
+        self.request()  # says what is wrong with it
+        return parse_responses(self.case.request, agent=self.case.meta.agent).echo
+
     def exchange(self, request: Request | None = None, written: list[WrittenCall] | None = None, dialect: Dialect = CHAT) -> Exchange:
         """A fresh exchange under frozen terms; raises CaseError.
 
         `request` stands for the recorded one where it is given, and calls are added to `written` as the model wrote them.
         """
         upstream = ReplayedUpstream(self.case, self.split, self.speed)
-        terms = Terms(timeouts=NO_CLOCKS, identity=Identity.frozen(), written=written, dialect=dialect)
+        # the files of Chat Completions show no reasoning, and events.txt has it
+        terms = Terms(timeouts=NO_CLOCKS, identity=Identity.frozen(), written=written, dialect=dialect, show_thinking=dialect is not CHAT)
         try:
             return Exchange(request or self.request(), upstream, terms)
         except PenstockError as error:
@@ -161,19 +177,35 @@ async def whole(replay: Replay, dialect: Dialect = CHAT) -> bytes:
     return body
 
 
+async def responses_stream(replay: Replay) -> bytes:
+    """`responses.sse`."""
+    return await streamed(replay, _responses(replay))
+
+
+async def responses_whole(replay: Replay) -> bytes:
+    """`responses.json`."""
+    return await whole(replay, _responses(replay))
+
+
+def _responses(replay: Replay) -> Dialect:
+    return responses_dialect(replay.echo(), shows_reasoning=True, now=Identity.frozen().created)
+
+
 FORMS: dict[str, Callable[[Replay], Awaitable[bytes]]] = {
     "events.txt": events_text,
     "chat.sse": streamed,
     "chat.json": whole,
     "cursor.sse": partial(streamed, dialect=CURSOR),
     "cursor.json": partial(whole, dialect=CURSOR),
+    "responses.sse": responses_stream,
+    "responses.json": responses_whole,
 }
 """File name -> what makes it."""
 
 
 def files_of(case: Case) -> tuple[str, ...]:
-    """The files that a case has: those of Cursor's dialect only where Cursor asked."""
-    return tuple(file for file in FORMS if case.meta.surface == "cursor" or not file.startswith("cursor."))
+    """The files that a case has: those of Chat Completions, and those of the dialect that its request is in."""
+    return tuple(file for file in FORMS if file.partition(".")[0] in ("events", "chat", case.meta.surface))
 
 
 def event_line(event: Event) -> str:

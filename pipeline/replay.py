@@ -33,10 +33,18 @@ if TYPE_CHECKING:
 
 GOOD, DIFFERENT, WRONG_USE = 0, 1, 2
 
+RAW = ("cursor", "responses")
+"""The forms that are shown as they are sent."""
+
 LIST_HINT = "`penstock replay --list` names all shipped cases"
 
 # --to -> the files of `expected/` that it means
-TO = {"chat": ("chat.sse", "chat.json"), "cursor": ("cursor.sse", "cursor.json"), "events": ("events.txt",)}
+TO = {
+    "chat": ("chat.sse", "chat.json"),
+    "cursor": ("cursor.sse", "cursor.json"),
+    "responses": ("responses.sse", "responses.json"),
+    "events": ("events.txt",),
+}
 
 
 class Options(msgspec.Struct, frozen=True):
@@ -63,7 +71,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--speed", type=_speed, default=0.0, metavar="X", help="1: the recorded timing, 2: twice as fast, 0: without waiting (default)"
     )
-    parser.add_argument("--to", choices=sorted(TO), help="compare only this form, and show a single case's answer in it, with notices and repairs")
+    parser.add_argument(
+        "--to",
+        choices=sorted(TO),
+        help="compare only this form, and show a single case's answer in it: chat and events with notices and repairs, cursor and responses as a "
+        "client is streamed it. Cases whose request is in another dialect have nothing to compare in these two",
+    )
     parser.add_argument(
         "--tools",
         type=Path,
@@ -202,6 +215,9 @@ def _write(file: Path, data: bytes) -> None:
 async def _show(path: Path, options: Options, view: "View", form: str) -> None:
     case = load_case(path)
     view.title(case)
+    if form in RAW:
+        view.raw(await FORMS[f"{form}.sse"](Replay(case, options.split, options.speed)))
+        return
     await replayed_events(Replay(case, options.split, options.speed), partial(view.show, form=form))
 
 

@@ -66,6 +66,10 @@ class View:
             else:
                 self._out.print(Text(printable(_read_aloud(event)), style), end="")
 
+    def raw(self, stream: bytes) -> None:
+        """Print a stream as its client gets it, but for what would steer a terminal."""
+        self._out.print(Text(printable(stream.decode("utf-8", "backslashreplace"))))
+
     def add(self, result: Result, count: int) -> None:
         """One more case is done, of `count`."""
         if not self._as_json:

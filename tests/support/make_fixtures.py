@@ -13,7 +13,7 @@ import trio
 
 from pipeline.cases import META, shipped
 from pipeline.recording import Outcome, Recording, record
-from tests.support import cursor_scripts, openai_scripts, responses_scripts
+from tests.support import codex_scripts, cursor_scripts, openai_scripts, responses_scripts
 from tests.support.composer_scripts import SCRIPTS, Scripted, encode_body
 from tests.support.composer_server import composer_server
 from tests.support.openai_server import openai_server
@@ -24,16 +24,24 @@ SOURCE = "recorded over a loopback socket from a scripted server of ours; the te
 
 async def make(name: str, out: Path, *, force: bool = False) -> Outcome:
     """Serve and record one case."""
-    scripted = SCRIPTS[name]
+    scripted = (SCRIPTS | codex_scripts.COMPOSER)[name]
     source = SOURCE.format("computed by a rule" if scripted.computed else "written by hand")
     async with composer_server(scripted.steps) as server:
-        recording = Recording(url=server.url, request=encode_body(scripted), out=out, title=scripted.title, source=source, force=force)
+        recording = Recording(
+            url=server.url,
+            request=encode_body(scripted),
+            surface=scripted.surface,
+            out=out,
+            title=scripted.title,
+            source=source,
+            force=force,
+        )
         return await record(recording)
 
 
 async def make_chat(name: str, out: Path, *, force: bool = False) -> Outcome:
     """The same for a case of the Chat Completions server."""
-    scripted = (openai_scripts.SCRIPTS | cursor_scripts.CHAT)[name]
+    scripted = (openai_scripts.SCRIPTS | cursor_scripts.CHAT | codex_scripts.CHAT)[name]
     async with openai_server(scripted.steps) as server:
         return await record_openai("openai-chat", server.url, scripted, out, force=force)
 
@@ -61,8 +69,8 @@ async def record_openai(kind: str, url: str, scripted: Scripted, out: Path, *, f
 
 # the folder of the fixtures -> its scripts, and what records one
 FOLDERS = {
-    "composer": (SCRIPTS, make),
-    "openai_chat": (openai_scripts.SCRIPTS | cursor_scripts.CHAT, make_chat),
+    "composer": (SCRIPTS | codex_scripts.COMPOSER, make),
+    "openai_chat": (openai_scripts.SCRIPTS | cursor_scripts.CHAT | codex_scripts.CHAT, make_chat),
     "openai_responses": (responses_scripts.SCRIPTS | cursor_scripts.RESPONSES, make_responses),
 }
 NAMES = [f"{folder}/{name}" for folder, (scripts, _) in FOLDERS.items() for name in scripts]
