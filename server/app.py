@@ -30,6 +30,9 @@ from server.settings import Settings
 log = logging.getLogger("penstock")
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}\Z")
+MAX_RETRY_AFTER_SECONDS = 86_400
+"""An upstream may name any time; who waits for a day asks again then."""
+
 UNGUARDED_PATHS = frozenset({"/health", "/ready"})
 """Asked by load balancers under whatever name they have, and when there is no room for anything else."""
 
@@ -89,7 +92,7 @@ def error_response(error: PenstockError) -> Response:
     body = error.body()
     response = Response(msgspec.json.encode({"error": body}), status=error.status, content_type="application/json")
     if error.retry_after_seconds is not None:
-        response.headers["retry-after"] = str(max(1, -int(-error.retry_after_seconds // 1)))
+        response.headers["retry-after"] = str(min(MAX_RETRY_AFTER_SECONDS, max(1, -int(-error.retry_after_seconds // 1))))
     if error.status == 401:
         response.headers["www-authenticate"] = "Bearer"
     return response

@@ -25,6 +25,7 @@ from server.settings import GatewayKey, Settings
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 MAX_KEY_CHARS = 4096
+MODEL_NOT_ALLOWED = "model_not_allowed"
 _HOST = re.compile(r"(?P<name>[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::(?P<port>\d{1,5}))?\Z", re.ASCII)
 _KEY = re.compile(r"[\x21-\x7e]+\Z")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*\Z")
@@ -45,7 +46,7 @@ class Caller(msgspec.Struct, frozen=True):
         if self.models is None or not names.isdisjoint(self.models):
             return
         message = f"This key may not use the model {model_id[:100]!r}. GET /v1/models lists what it may use."
-        raise PermissionDenied(message, code="model_not_allowed", param="model")
+        raise PermissionDenied(message, code=MODEL_NOT_ALLOWED, param="model")
 
 
 class FrontDoor:

@@ -24,6 +24,8 @@ from server.live_models import Live
 from server.resolver import ANY, Lead, Resolved, asked_upstream, goes_through_any, latest_form, own_ids, price_of, resolve, target_of_any
 from server.settings import Route, Settings
 
+MAX_ID_CHARS = 512
+
 
 class Destination(NamedTuple):
     """One target of a request: the upstream, its own id of the model, and what is known of the model.
@@ -66,7 +68,12 @@ class Routing:
         self._asked_upstream = asked_upstream(settings)
 
     def plan(self, model_id: str) -> Plan:
-        """All destinations of a client's model id, at least one; raises ModelNotFound with the ids that come nearest."""
+        """All destinations of a client's model id, at least one; raises ModelNotFound with the ids that come nearest.
+
+        An id that is longer than any model's is none: it would be remembered, and written again in every chunk.
+        """
+        if len(model_id) > MAX_ID_CHARS:
+            raise ModelNotFound(f"A model's id of {len(model_id)} characters is longer than any: {model_id[:100]!r}…", param="model")
         found = resolve(self._settings, model_id)
         destinations = () if found is None else tuple(self._destinations(found, model_id))
         if found is None or not destinations:

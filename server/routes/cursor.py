@@ -9,15 +9,18 @@ A browser may ask for leave to call these paths (CORS): they take no cookies, an
 answers no page of the web (`server.front_door`), and gives no leave.
 """
 
+import re
+
 import msgspec
 from quart import Blueprint, Response, request
 from werkzeug.datastructures import Headers
 
 from pipeline.emit.base import Dialect
 from pipeline.emit.cursor import cursor_dialect
-from pipeline.errors import ModelNotFound
+from pipeline.errors import ModelNotFound, PermissionDenied
 from pipeline.parse.cursor import parse_cursor
 from server.answering import CHAT_SURFACE, Surface
+from server.front_door import MODEL_NOT_ALLOWED
 from server.gateway import Gateway, record
 from server.local_answers import greeting, is_verification
 from server.routes.openai import add_models
@@ -32,9 +35,11 @@ ENDPOINT = "/chat/completions"
 USER_AGENT = "cursor/"
 """How Cursor's backend begins to name itself."""
 
+KEY_HEADERS = "authorization, content-type, api-key, x-api-key, x-request-id"
+_HEADER_NAMES = re.compile(r"[A-Za-z0-9_-]+(?: ?, ?[A-Za-z0-9_-]+){0,63}")
+
 CORS_HEADERS = {
     "access-control-allow-methods": "GET, POST, OPTIONS",
-    "access-control-allow-headers": "authorization, content-type, api-key, x-api-key, x-request-id",
     "access-control-max-age": "600",
 }
 
@@ -59,13 +64,19 @@ def blueprint(gateway: Gateway) -> Blueprint:
         surface = _surface(request.path, request.headers)
         try:
             return await gateway.answering.answer(parsed, caller, record(), surface)
-        except ModelNotFound:
-            if not is_verification(parsed):
+        except (ModelNotFound, PermissionDenied) as error:
+            # the model of the verify request is of Cursor's choice, and need be none of ours
+            if error.code not in ("model_not_found", MODEL_NOT_ALLOWED) or not is_verification(parsed):
                 raise
             return greeting(parsed, surface.dialect(Route(targets=())))
 
     async def preflight(**_: str) -> Response:
-        return Response(b"", status=204, headers=CORS_HEADERS if "Access-Control-Request-Method" in request.headers else {})
+        if "Access-Control-Request-Method" not in request.headers:
+            return Response(b"", status=204, headers={"allow": "OPTIONS, GET, POST"})
+        # whatever headers an SDK adds of its own: none of them means anything here but the key's
+        asked = request.headers.get("Access-Control-Request-Headers", "")
+        named = {"access-control-allow-headers": asked if _HEADER_NAMES.fullmatch(asked) else KEY_HEADERS}
+        return Response(b"", status=204, headers=CORS_HEADERS | named)
 
     @routes.after_request
     async def allow_origin(response: Response) -> Response:
@@ -76,7 +87,9 @@ def blueprint(gateway: Gateway) -> Blueprint:
 
     prefixes = dict.fromkeys(base + version for base in BASES for version in ("", "/v1"))
     for number, prefix in enumerate(prefixes):
-        routes.add_url_rule(prefix + ENDPOINT, f"chat_{number}", chat_completions, methods=["POST"], provide_automatic_options=False)
+        for slash in ("", "/") if "<" in prefix else ("",):  # behind a part that may hold slashes, one at the end is not left away by itself
+            name = f"chat_{number}{len(slash)}"
+            routes.add_url_rule(prefix + ENDPOINT + slash, name, chat_completions, methods=["POST"], provide_automatic_options=False)
         add_models(routes, gateway, name=f"models_{number}", prefix=prefix, answers_options=False)
         for asked in (ENDPOINT, "/models", "/models/<path:model_id>"):
             routes.add_url_rule(prefix + asked, f"preflight_{number}{asked[1:5]}_{len(asked)}", preflight, methods=["OPTIONS"])

@@ -44,7 +44,10 @@ def add_models(routes: Blueprint, gateway: Gateway, *, name: str, prefix: str = 
         live = await gateway.live.ask(caller.upstream_key) if destination.upstream.name == gateway.live.upstream else None
         return _json(model_card(gateway.routing.described(model_id, live)))
 
-    for path, endpoint, answer in (("/models", f"{name}_list", models), ("/models/<path:model_id>", f"{name}_one", model)):
+    paths = [("/models", f"{name}_list", models), ("/models/<path:model_id>", f"{name}_one", model)]
+    if "<" in prefix:  # behind a part that may hold slashes, one at the end is not left away by itself
+        paths.append(("/models/", f"{name}_list_slash", models))
+    for path, endpoint, answer in paths:
         routes.add_url_rule(prefix + path, endpoint, answer, methods=["GET"], provide_automatic_options=answers_options)
 
 

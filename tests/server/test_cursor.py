@@ -86,6 +86,8 @@ def visible(body: bytes) -> str:
         "/cursor/chat/completions/chat/completions",
         "/cursor/chat/completions/",
         "/openai/deployments/kimi/chat/completions",
+        "/openai/deployments/kimi/chat/completions/",
+        "/openai/deployments/kimi/v1/chat/completions/",
     ],
 )
 async def test_o20_every_base_takes_a_body_of_any_dialect(tmp_path, path):
@@ -119,6 +121,7 @@ async def test_o17_models_are_the_routes_and_aliases(tmp_path):
             for version in ("", "/v1"):
                 answer = await client.get(f"{base}{version}/models")
                 assert [model["id"] for model in answer.json()["data"]] == ["kimi", "~moonshotai/kimi-latest"]
+                assert (await client.get(f"{base}{version}/models/")).json() == answer.json()
         one = await client.get("/cursor/v1/models/~moonshotai/kimi-latest")
         assert one.json()["id"] == "~moonshotai/kimi-latest"
 
@@ -133,6 +136,10 @@ async def test_o18_a_browser_gets_leave_where_there_are_keys(tmp_path):
             assert answer.status_code == 204
             assert answer.headers["access-control-allow-origin"] == "*"
             assert "authorization" in answer.headers["access-control-allow-headers"]
+            own = {"access-control-request-headers": "authorization,x-stainless-os"}
+            assert (await client.options(path, headers=asking | own)).headers["access-control-allow-headers"] == own["access-control-request-headers"]
+            odd = {"access-control-request-headers": "a b, c"}
+            assert "api-key" in (await client.options(path, headers=asking | odd)).headers["access-control-allow-headers"]
         refused = await client.post("/cursor/chat/completions", json=CHAT_BODY, headers={"origin": "https://app.example"})
         assert (refused.status_code, refused.headers["access-control-allow-origin"]) == (401, "*")
         elsewhere = await client.options("/v1/chat/completions", headers=asking)
@@ -172,6 +179,30 @@ async def test_o19_only_who_may_come_in_is_greeted(tmp_path):
     asked = {"model": "x", "messages": [{"role": "user", "content": "Testing. Just say hi and nothing else."}]}
     async with openai_server(HELLO) as upstream, gateway_from(tmp_path, keys + table(upstream) + route("one")) as server, server.client() as client:
         assert (await client.post("/cursor/chat/completions", json=asked)).status_code == 401
+
+
+@pytest.mark.parametrize("text", ["Testing. Just say hi and nothing else.", "hello"])
+async def test_o19_a_restricted_key_is_greeted_where_its_model_is_not_its(tmp_path, text):
+    key = "psk_" + "a" * 43
+    keys = f'[auth]\nmode = "keys"\n[[auth.keys]]\nname = "a"\nmodels = ["kimi"]\nhash = "sha256:{hashlib.sha256(key.encode()).hexdigest()}"\n'
+    any_other = '[routes."*"]\ntargets = [{ upstream = "one", model = "*" }]\n'
+    asked = {"model": "gpt-4o", "messages": [{"role": "user", "content": text}]}
+    async with openai_server(HELLO) as upstream, gateway_from(tmp_path, keys + table(upstream) + route("one") + any_other) as server:
+        async with server.client(authorization=f"Bearer {key}") as client:
+            answer = await client.post("/cursor/chat/completions", json=asked)
+    assert answer.status_code == (200 if text.startswith("Testing") else 403)
+    assert upstream.requests == []
+
+
+async def test_a_model_id_longer_than_any_is_none(tmp_path):
+    any_other = '[routes."*"]\ntargets = [{ upstream = "one", model = "*" }]\n'
+    async with cursor_gateway(tmp_path, HELLO, any_other) as (upstream, _, client):
+        for path in ("/v1/chat/completions", "/cursor/chat/completions"):
+            answer = await client.post(path, json=CHAT_BODY | {"model": "x" * 513})
+            assert (answer.status_code, answer.json()["error"]["code"]) == (404, "model_not_found")
+            assert len(answer.content) < 1_000
+            assert (await client.post(path, json=CHAT_BODY | {"model": "x" * 512})).status_code == 200
+    assert len(upstream.requests) == 2
 
 
 async def test_a_guesser_has_to_wait_and_a_good_key_has_not(tmp_path):
