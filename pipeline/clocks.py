@@ -5,7 +5,7 @@ the rest is here, around the upstream's generator and nowhere else. When a clock
 so that the machines and the emitter end it as they end every other fault.
 
 Silence is not a clock: the upstream's own read comes back empty-handed after `SILENCE_SECONDS` and yields an empty list. A timer could not do that
-without killing the read.
+without killing the read. Data that says nothing yet (`Progress`) is no silence: behind it the idle clock runs anew, and never the first event's.
 """
 
 import math

@@ -1,7 +1,7 @@
 """The vocabulary that every stage speaks.
 
 An upstream read becomes one `list[Event]`, passes through the stages as one list, and leaves as one write. Deltas are never merged on the way: each
-upstream delta is one event and, at the end, one chunk. An empty list means silence: the upstream is alive and has said nothing for a while.
+upstream delta is one event and, at the end, one chunk. An empty list means silence: nothing has been said for a while, by an upstream that is alive.
 
 A stream is well formed when it is zero or more deltas, calls, reports and notices, and then exactly one `Finish` or one `Failed`. A tool call is
 `ToolCallStart`, zero or more `ToolCallDelta`, `ToolCallEnd`; calls do not nest, and text may not come inside one. The concatenated `arguments` of a
@@ -125,5 +125,12 @@ class NativeToolCall(msgspec.Struct, frozen=True, gc=False):
     arguments: str
 
 
+class Progress(msgspec.Struct, frozen=True, gc=False):
+    """The upstream sent data that says nothing yet: half a call's arguments, or fields that nobody reads. It is not silent, and the clocks see that.
+
+    Always alone in its list; no machine sees it.
+    """
+
+
 Event = TextDelta | ThinkingDelta | RefusalDelta | ToolCallStart | ToolCallDelta | ToolCallEnd | UsageReport | Notice | Finish | Failed
-UpstreamEvent = Event | NativeToolCall
+UpstreamEvent = Event | NativeToolCall | Progress

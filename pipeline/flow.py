@@ -23,7 +23,7 @@ from pipeline.emit.base import AnswerHead, BrokenOff, Dialect, Emitter
 from pipeline.emit.chat import CHAT
 from pipeline.emit.whole import Whole
 from pipeline.errors import AnswerUnsatisfied, StreamCut
-from pipeline.events import Event, Failed, Finish, Notice, UpstreamEvent
+from pipeline.events import Event, Failed, Finish, Notice, Progress, UpstreamEvent
 from pipeline.identity import Identity
 from pipeline.machine.answer import Markup
 from pipeline.machine.custom_calls import CustomCalls
@@ -244,21 +244,29 @@ async def folded(exchange: Exchange) -> Whole:
 async def stage(batches: AsyncGenerator[list[Given], None], feed: Callable[[list[Given]], list[Made]]) -> AsyncGenerator[list[Made], None]:
     """A synchronous machine as a stage; it ends with the list that ends the answer.
 
-    An empty list goes on only where one came in: what a machine holds back is not silence.
+    An empty list goes on where one came in, and where a machine has held everything back for `SILENCE_SECONDS`: its client hears nothing either way.
     """
+    given_at = monotonic()
     async with aclosing(batches):
         async for batch in batches:
             made = feed(batch)
-            if made or not batch:
+            if made or not batch or monotonic() - given_at >= SILENCE_SECONDS:
+                given_at = monotonic()
                 yield made
             if made and isinstance(made[-1], Finish | Failed):
                 return
 
 
 async def complete(batches: Watched) -> AsyncGenerator[list[UpstreamEvent], None]:
-    """A stream that ends without an end mark was cut, and says so."""
+    """A stream that ends without an end mark was cut, and says so; `Progress` has been seen by the clocks and ends here, as silence if it goes on."""
+    given_at = monotonic()
     async with aclosing(batches):
         async for batch in batches:
+            if batch and isinstance(batch[0], Progress):
+                if monotonic() - given_at < SILENCE_SECONDS:
+                    continue
+                batch = []
+            given_at = monotonic()
             yield batch
             if batch and isinstance(batch[-1], Finish | Failed):
                 return

@@ -13,7 +13,19 @@ from functools import lru_cache
 import msgspec
 
 from pipeline.errors import ProtocolViolation
-from pipeline.events import Event, Failed, Finish, FinishReason, NativeToolCall, Notice, TextDelta, ThinkingDelta, UpstreamEvent, UsageReport
+from pipeline.events import (
+    Event,
+    Failed,
+    Finish,
+    FinishReason,
+    NativeToolCall,
+    Notice,
+    Progress,
+    TextDelta,
+    ThinkingDelta,
+    UpstreamEvent,
+    UsageReport,
+)
 from pipeline.machine.calls import Calls
 from pipeline.machine.forms.dialects import DIALECTS
 from pipeline.machine.forms.native import native_call
@@ -115,7 +127,7 @@ class AnswerMachine:
         elif isinstance(event, NativeToolCall):
             native_call(self._calls, event)
             self._calls.has_read()
-        else:
+        elif not isinstance(event, Progress):
             self._calls.events.append(event)
 
     def _drain(self) -> None:

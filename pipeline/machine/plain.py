@@ -1,7 +1,10 @@
 """The answer of an upstream that sends tool calls as such: everything passes, and the end says what the answer was."""
 
-from pipeline.events import Event, Finish, FinishReason, NativeToolCall, ToolCallStart, UpstreamEvent
+from pipeline.events import Event, Finish, FinishReason, NativeToolCall, Progress, ToolCallStart, UpstreamEvent
 from pipeline.machine.limits import LimitsMachine
+
+_NOT_SHOWN = (NativeToolCall, Progress)
+"""What an upstream's list may hold and a client's may not."""
 
 
 class PlainMachine:
@@ -20,7 +23,7 @@ class PlainMachine:
 
     def feed(self, batch: list[UpstreamEvent]) -> list[Event]:
         """The same events, up to the end."""
-        passed = [self._passed(event) for event in batch if not isinstance(event, NativeToolCall)]
+        passed = [self._passed(event) for event in batch if not isinstance(event, _NOT_SHOWN)]
         return passed if self._limits is None else self._limits.feed(passed)
 
     def _passed(self, event: Event) -> Event:

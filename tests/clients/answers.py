@@ -1,5 +1,6 @@
-"""What more than one client's tests play: a file to read, faults, a call cut in half, a story without an end, thoughts, and fenced JSON."""
+"""What more than one client's tests play: a file to read, an image, faults, a call cut in half, a story without an end, thoughts, and fenced JSON."""
 
+import base64
 import json
 
 from pipeline.wire.composer import encode_end, encode_thinking
@@ -8,6 +9,9 @@ from tests.support.composer_server import Cut, Pause, Reply
 
 NOTES = "the heron sleeps at noon\n"
 """What `notes.txt` in a client's folder says; five words."""
+
+DOT = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==")
+"""A PNG of one pixel."""
 
 RETRY_AFTER_SECONDS = 1
 RATE_LIMIT = [
@@ -26,4 +30,10 @@ STORY = paced(framed("Once there was"), Pause(30))
 THOUGHT_FIRST = paced([*framed("No prime up to 45 divides it.", encode_thinking), *framed("Yes, it is prime.")])
 
 ARCHIPELAGO = {"name": "Väinameri", "people": 12_345, "islands": ["Vormsi", "Muhu"]}
+ARCHIPELAGO_SCHEMA = {
+    "type": "object",
+    "properties": {"name": {"type": "string"}, "people": {"type": "integer"}, "islands": {"type": "array", "items": {"type": "string"}}},
+    "required": ["name", "people", "islands"],
+    "additionalProperties": False,
+}
 FENCED_ARCHIPELAGO = f"```json\n{json.dumps(ARCHIPELAGO, ensure_ascii=False, indent=2)}\n```"

@@ -7,6 +7,8 @@ import pytest
 from tests.clients.answers import NOTES
 from tests.clients.install import copy_programs, missing
 
+collect_ignore = ["programs"]  # they run with the clients' own packages, which are not here
+
 
 @pytest.fixture
 def scratch(tmp_path: Path) -> Path:

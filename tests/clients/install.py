@@ -21,6 +21,7 @@ HERE = Path(__file__).parent
 CLIENTS = HERE.parents[1] / ".clients"
 PROGRAMS = CLIENTS / "programs"
 PYTHON = CLIENTS / "python" / "bin" / "python"
+CODEX = CLIENTS / "node_modules" / ".bin" / "codex"
 OPENCODE = CLIENTS / "node_modules" / ".bin" / "opencode"
 LOCKS = {"node": ("package.json", "package-lock.json", ".npmrc"), "python": ("requirements.txt",)}
 OLDEST_NODE = 20
@@ -34,8 +35,8 @@ class Impossible(Exception):
 def main() -> int:
     try:
         check_node()
-        once("node", install_node, "OpenCode, the AI SDK and openai-node (400 MB)")
-        once("python", install_python, "openai-python and llm (80 MB)")
+        once("node", install_node, "OpenCode, Codex, the AI SDK and openai-node (850 MB)")
+        once("python", install_python, "openai-python, openai-agents and llm (130 MB)")
     except Impossible as reason:
         print(f"test-clients: {reason}", file=sys.stderr)
         return 1

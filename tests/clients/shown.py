@@ -9,8 +9,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "clients.md"
 ADDRESS, KEY = "http://127.0.0.1:8787", '"any"'
 
 
-def shown(language: str, gateway: Gateway) -> str:
-    """The page's one block in that language."""
-    (block,) = re.findall(rf"^```{language}\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
-    assert ADDRESS in block
-    return str(block).replace(ADDRESS, gateway.url).replace(KEY, f'"{gateway.key}"')
+def shown(language: str, gateway: Gateway, *, naming: str = ADDRESS) -> str:
+    """The page's one block in that language that has `naming` in it."""
+    blocks: list[str] = re.findall(rf"^```{language}\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    (block,) = (each for each in blocks if naming in each)
+    return block.replace(ADDRESS, gateway.url).replace(KEY, f'"{gateway.key}"')

@@ -6,6 +6,7 @@ import pytest
 
 from tests.clients.client_process import no_outside, run_program
 from tests.clients.scripted_model import Gateway
+from tests.clients.test_codex import Codex
 from tests.clients.test_llm import Llm
 from tests.clients.test_opencode import OpenCode
 from tests.support.processes import clean_environment, server_process
@@ -23,7 +24,16 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Generator[Gateway, None
         yield Gateway(server.url, "any")
 
 
-@pytest.mark.parametrize(("program", "scenario"), [("ai_sdk.mjs", "generate"), ("openai_node.mjs", "plain"), ("openai_python.py", "stream")])
+@pytest.mark.parametrize(
+    ("program", "scenario"),
+    [
+        ("ai_sdk.mjs", "generate"),
+        ("ai_sdk_responses.mjs", "generate"),
+        ("openai_node.mjs", "plain"),
+        ("openai_node_responses.mjs", "stream"),
+        ("openai_python.py", "stream"),
+    ],
+)
 async def test_a_program_gets_an_answer(gateway, scratch, program, scenario):
     seen = await run_program(program, scenario, gateway, scratch)
     assert NO_MODEL in seen["text"], seen
@@ -40,4 +50,12 @@ async def test_opencode_makes_the_tour_of_a_tool_call(gateway, scratch):
     assert run.ended.status == 0, run.ended.err
     assert [(tool, status, given) for tool, status, given, _ in run.tools] == [("read", "completed", {"filePath": "notes.txt"})]
     assert "the heron sleeps at noon" in run.text[-1]
+    assert NO_MODEL in run.text[-1]
+
+
+async def test_codex_makes_the_tour_of_a_tool_call(gateway, scratch):
+    async with no_outside() as outside:
+        run = await Codex(scratch, gateway, outside).run("Count the words of notes.txt.")
+    assert run.ended.status == 0, run.ended.err
+    assert "tour of a tool call" in run.text[-1], run.ended.out
     assert NO_MODEL in run.text[-1]

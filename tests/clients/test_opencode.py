@@ -1,4 +1,4 @@
-"""OpenCode, run as `opencode run`, through `/opencode/v1`: it really reads, writes and runs what Composer's text asks for."""
+"""OpenCode, run as `opencode run`, through `/opencode/v1`, over either dialect: it really reads, writes and runs what Composer's text asks for."""
 
 import json
 from collections.abc import AsyncGenerator
@@ -22,15 +22,21 @@ pytestmark = pytest.mark.clients
 # what docs/clients.md says for working without the network
 OFFLINE = {"OPENCODE_DISABLE_MODELS_FETCH": "1", "OPENCODE_DISABLE_AUTOUPDATE": "1"}
 QUESTION = "How many words are in notes.txt?"
+CHAT, RESPONSES = "@ai-sdk/openai-compatible", "@ai-sdk/openai"
+"""The provider's package chooses the dialect; the configuration is the same."""
+
+over_either = pytest.mark.parametrize("package", [CHAT, RESPONSES], ids=["chat", "responses"])
 
 
 class OpenCode:
     """OpenCode in one scratch folder, with one gateway."""
 
-    def __init__(self, scratch: Path, gateway: Gateway, outside: Outside) -> None:
+    def __init__(self, scratch: Path, gateway: Gateway, outside: Outside, package: str = CHAT) -> None:
         self._scratch = scratch
         self.outside = outside
-        (scratch / "opencode.json").write_text(shown("json", gateway))
+        settings = shown("json", gateway)
+        assert f'"npm": "{CHAT}"' in settings
+        (scratch / "opencode.json").write_text(settings.replace(f'"npm": "{CHAT}"', f'"npm": "{package}"'))
 
     async def run(self, question: str, *options: str) -> "Run":
         command = (str(OPENCODE), "run", "--format", "json", "--auto", *options, question)
@@ -61,17 +67,18 @@ class Run(msgspec.Struct, frozen=True):
 
 
 @asynccontextmanager
-async def opencode(scratch: Path, model: ScriptedModel) -> AsyncGenerator[OpenCode, None]:
+async def opencode(scratch: Path, model: ScriptedModel, package: str = CHAT) -> AsyncGenerator[OpenCode, None]:
     async with gateway_to(model, scratch.parent / "gateway") as gateway, no_outside() as outside:
-        yield OpenCode(scratch, gateway, outside)
+        yield OpenCode(scratch, gateway, outside, package)
 
 
-async def test_it_reads_a_file_runs_a_command_and_ends(scratch):
+@over_either
+async def test_it_reads_a_file_runs_a_command_and_ends(scratch, package):
     notes = str(scratch / "notes.txt")
     # OpenCode's own bash tool has no `description`, as those of its relatives do: a model writes it all the same, and it must not become shell text
     counting = call("bash", command="wc -w < notes.txt | tee count.txt", description="Count words")
     model = ScriptedModel("I will read it." + block(call("read", filePath=notes)), block(counting), "There are five.")
-    async with opencode(scratch, model) as client:
+    async with opencode(scratch, model, package) as client:
         run = await client.run(QUESTION)
 
     assert run.ended.status == 0, run.ended.err
@@ -91,9 +98,10 @@ async def test_it_reads_a_file_runs_a_command_and_ends(scratch):
     assert len(set(client.outside.asked)) <= 1, client.outside.asked
 
 
-async def test_its_title_request_is_another_conversation_and_its_turns_are_one(scratch):
+@over_either
+async def test_its_title_request_is_another_conversation_and_its_turns_are_one(scratch, package):
     model = ScriptedModel(block(call("read", filePath=str(scratch / "notes.txt"))), "Five.")
-    async with opencode(scratch, model) as client:
+    async with opencode(scratch, model, package) as client:
         first = await client.run(QUESTION)
         again = await client.run("And without the articles?", "--continue")
         listed = await run_client(str(OPENCODE), "session", "list", "--format", "json", scratch=scratch, outside=client.outside, environment=OFFLINE)
@@ -107,11 +115,12 @@ async def test_its_title_request_is_another_conversation_and_its_turns_are_one(s
     assert [session["title"] for session in json.loads(listed.out)] == [TITLE]
 
 
-async def test_two_calls_of_one_answer_are_both_run(scratch):
+@over_either
+async def test_two_calls_of_one_answer_are_both_run(scratch, package):
     (scratch / "more.txt").write_text("the tide comes at four\n")
     files = [str(scratch / name) for name in ("notes.txt", "more.txt")]
     model = ScriptedModel(block(*(call("read", filePath=file) for file in files)), "Read.")
-    async with opencode(scratch, model) as client:
+    async with opencode(scratch, model, package) as client:
         run = await client.run("Read both files.")
 
     # it runs them side by side, and tells them as they end
@@ -131,9 +140,11 @@ async def test_what_it_writes_is_what_composer_wrote(scratch):
     assert (scratch / "greet.py").read_text() == content
 
 
+HALF_A_COMMAND = paced(framed(f"Tidying up.\n{B}{b}\nbash\n{S}description\nTidy\n{S}command\nrm notes.txt"), Cut())
+
+
 async def test_half_a_command_is_not_run(scratch):
-    cut = paced(framed(f"Tidying up.\n{B}{b}\nbash\n{S}description\nTidy\n{S}command\nrm notes.txt"), Cut())
-    model = ScriptedModel("I did nothing.", faults=[cut])
+    model = ScriptedModel("I did nothing.", faults=[HALF_A_COMMAND])
     async with opencode(scratch, model) as client:
         run = await client.run("Tidy up.")
     assert (scratch / "notes.txt").exists()
@@ -142,12 +153,25 @@ async def test_half_a_command_is_not_run(scratch):
     assert "closed the connection before its answer was complete" in run.errors[0]["data"]["message"]
 
 
+async def test_over_responses_half_a_command_is_not_run_and_the_request_is_sent_again(scratch):
+    model = ScriptedModel("I did nothing.", faults=[HALF_A_COMMAND])
+    async with opencode(scratch, model, RESPONSES) as client:
+        run = await client.run("Tidy up.")
+    assert (scratch / "notes.txt").exists()
+    # it has seen the call begin, and shows it as one that was broken off, with nothing in it
+    assert run.tools == [("bash", "error", {}, "")]
+    assert run.text[-1] == "I did nothing."
+    assert run.ended.status == 0
+    assert len(model.requests) == 2
+
+
 async def test_it_waits_as_long_as_a_limit_asks_and_goes_on(scratch):
-    model = ScriptedModel("There are five.", faults=[RATE_LIMIT])
+    # the gateway waits for the first one itself and tells of the second
+    model = ScriptedModel("There are five.", faults=[RATE_LIMIT, RATE_LIMIT])
     async with opencode(scratch, model) as client:
         run = await client.run(QUESTION)
     assert run.text == ["There are five."], run.ended.out
-    assert len(model.requests) == 2
+    assert len(model.requests) == 3
 
 
 async def test_a_refused_key_stops_it_with_the_reason(scratch):

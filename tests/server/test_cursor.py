@@ -187,8 +187,9 @@ async def test_o19_a_restricted_key_is_greeted_where_its_model_is_not_its(tmp_pa
     keys = f'[auth]\nmode = "keys"\n[[auth.keys]]\nname = "a"\nmodels = ["kimi"]\nhash = "sha256:{hashlib.sha256(key.encode()).hexdigest()}"\n'
     any_other = '[routes."*"]\ntargets = [{ upstream = "one", model = "*" }]\n'
     asked = {"model": "gpt-4o", "messages": [{"role": "user", "content": text}]}
-    async with openai_server(HELLO) as upstream, gateway_from(tmp_path, keys + table(upstream) + route("one") + any_other) as server:
-        async with server.client(authorization=f"Bearer {key}") as client:
+    async with openai_server(HELLO) as upstream:
+        toml = keys + table(upstream) + route("one") + any_other
+        async with gateway_from(tmp_path, toml) as server, server.client(authorization=f"Bearer {key}") as client:
             answer = await client.post("/cursor/chat/completions", json=asked)
     assert answer.status_code == (200 if text.startswith("Testing") else 403)
     assert upstream.requests == []

@@ -122,6 +122,7 @@ def test_requests_of_other_documents_answer(server, path, model, fields):
 def shown_path(rule: str) -> str:
     """A rule as the page writes it; of the bases that are one for Cursor the first."""
     path = rule.replace("<path:model_id>", "{id}").replace("<path:deployment>", "{model}").replace("<response_id>", "{id}")
+    path = path.rstrip("/") or path
     return re.sub(r"^(/cursor|/openai/deployments/\{model\})((?:/v1|/chat/completions)*)(/chat/completions|/models.*)$", r"\1\3", path)
 
 

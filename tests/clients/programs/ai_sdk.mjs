@@ -1,52 +1,23 @@
 // What users of the AI SDK do with an OpenAI-compatible provider, one scenario a run; the outcome is one line of JSON on stdout.
 //   node ai_sdk.mjs SCENARIO BASE_URL KEY      (tools work in the current directory)
-import { execFileSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
-
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible'
-import { APICallError, generateObject, generateText, isStepCount, RetryError, streamText, tool } from 'ai'
-import { z } from 'zod'
+import { generateObject, generateText, isStepCount, streamText } from 'ai'
+
+import { described, partsOf, place, stepOf, tools } from './ai_sdk_tools.mjs'
 
 const [scenario, baseURL, apiKey] = process.argv.slice(2)
 const provider = createOpenAICompatible({ name: 'penstock', baseURL, apiKey, includeUsage: true, supportsStructuredOutputs: true })
 const model = provider('composer-2.5')
 
-const tools = {
-  read_file: tool({
-    description: 'Read a file.',
-    inputSchema: z.object({ path: z.string() }),
-    execute: ({ path }) => readFileSync(path, 'utf8'),
-  }),
-  run: tool({
-    description: 'Run a shell command.',
-    inputSchema: z.object({ command: z.string(), timeout: z.number().int().optional() }),
-    execute: ({ command }) => execFileSync('sh', ['-c', command], { encoding: 'utf8' }),
-  }),
-}
-const place = z.object({ name: z.string(), people: z.number().int(), islands: z.array(z.string()) })
-
-function described(error) {
-  const tries = RetryError.isInstance(error) ? error.errors.length : 1
-  const last = RetryError.isInstance(error) ? error.lastError : error
-  if (!APICallError.isInstance(last)) return { name: last?.name ?? typeof last, message: last?.message ?? JSON.stringify(last), tries }
-  return { name: last.name, status: last.statusCode, message: last.message, retryable: last.isRetryable, tries }
-}
-
 const scenarios = {
   async tools() {
     const result = streamText({ model, tools, stopWhen: isStepCount(5), prompt: 'Read notes.txt, then count its words.' })
-    const parts = []
-    for await (const part of result.stream) if (part.type !== parts.at(-1)) parts.push(part.type)
+    const parts = await partsOf(result.stream)
     const steps = await result.steps
     return {
       parts,
       text: await result.text,
-      steps: steps.map((step) => ({
-        text: step.text,
-        reason: step.finishReason,
-        calls: step.toolCalls.map((call) => ({ name: call.toolName, input: call.input })),
-        results: step.toolResults.map((result) => result.output),
-      })),
+      steps: steps.map(stepOf),
       usage: steps.map((step) => [step.usage.inputTokens, step.usage.outputTokens]),
     }
   },
@@ -63,8 +34,7 @@ const scenarios = {
 
   async reasoning() {
     const result = streamText({ model, prompt: 'Is 2027 prime?', providerOptions: { penstock: { reasoningEffort: 'high' } } })
-    const parts = []
-    for await (const part of result.stream) if (part.type !== parts.at(-1)) parts.push(part.type)
+    const parts = await partsOf(result.stream)
     return { parts, text: await result.text, reasoning: await result.reasoningText }
   },
 
@@ -91,27 +61,24 @@ const scenarios = {
   },
 
   async failing_stream() {
-    const seen = { parts: [], text: '', ran: [], errors: [] }
+    const seen = { text: '', ran: [], errors: [] }
     const watched = { run: { ...tools.run, execute: ({ command }) => seen.ran.push(command) } }
     const result = streamText({ model, tools: watched, maxRetries: 0, prompt: 'Tidy up.', onError: () => {} })
-    for await (const part of result.stream) {
-      if (part.type !== seen.parts.at(-1)) seen.parts.push(part.type)
+    const parts = await partsOf(result.stream, (part) => {
       if (part.type === 'text-delta') seen.text += part.text
       if (part.type === 'error') seen.errors.push(described(part.error))
-    }
-    return seen
+    })
+    return { ...seen, parts }
   },
 
   async abort() {
     const stopping = new AbortController()
     const result = streamText({ model, abortSignal: stopping.signal, prompt: 'Tell me a long story.', onError: () => {} })
     let text = ''
-    const parts = []
-    for await (const part of result.stream) {
-      if (part.type !== parts.at(-1)) parts.push(part.type)
+    const parts = await partsOf(result.stream, (part) => {
       if (part.type === 'text-delta') text += part.text
       if (text.endsWith('there was')) stopping.abort()
-    }
+    })
     return { parts, text }
   },
 }
