@@ -8,7 +8,7 @@
     │   ├── UnsupportedParameter      400 unsupported_parameter
     │   ├── ContextLengthExceeded     400 context_length_exceeded
     │   ├── ModelNotFound             404 model_not_found
-    │   ├── ResponseNotFound          404 response_not_found, previous_response_not_found
+    │   ├── ResponseNotFound          404 response_not_found (or previous_, item_not_found)
     │   ├── RouteNotFound             404 not_found
     │   ├── MethodNotAllowed          405 method_not_allowed
     │   ├── BodyTimeout               408 request_timeout

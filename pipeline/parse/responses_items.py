@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from pipeline.errors import RequestError
+from pipeline.errors import RequestError, ResponseNotFound
 from pipeline.parse.body import is_object, read
 from pipeline.parse.content import Content, read_content
 from pipeline.parse.pairing import Key, Turn
@@ -34,6 +34,9 @@ ReadItem = Callable[[str], Json | None]
 
 LEFT_OUT = DROPPED_ITEMS - {"reasoning", "item_reference"} | {"compaction_summary", "context_compaction"}
 """The items that only OpenAI's servers can make anything of."""
+
+REASONING_PREFIX = "rs_"
+"""How the ids of reasoning begin, here and at OpenAI."""
 
 BETWEEN_MESSAGES = "\n"
 BETWEEN_THOUGHTS = "\n\n"
@@ -132,8 +135,11 @@ class ItemReader:
     def _item(self, item: dict[str, Json], path: str) -> Iterator[Placed]:
         kind = kind_of(item, path)
         if kind == "item_reference":
-            found = self._stored(needed_text(item, "id", path)) if self._stored else None
+            item_id = needed_text(item, "id", path)
+            found = self._stored(item_id) if self._stored else None
             if not is_object(found) or found.get("type") == "item_reference":
+                if not item_id.startswith(REASONING_PREFIX):  # without its reasoning a conversation is whole, and without a text or a call it is not
+                    raise _not_kept(item_id, path)
                 self._ledger.drop("item_reference")
                 return
             item, kind = found, kind_of(found, path)
@@ -285,3 +291,9 @@ def kind_of(item: dict[str, Json], path: str) -> str:
     if item.keys() <= {"id", "type"} and item.get("id") is not None:
         return "item_reference"
     raise required(f"{path}.type")
+
+
+def _not_kept(item_id: str, path: str) -> ResponseNotFound:
+    message = f"There is no item {item_id[:100]!r} here. The items of a response are kept only where its request said `store: true`, and for a while. "
+    message += "Send the item itself: clients do so when they are told `store: false`."
+    return ResponseNotFound(message, code="item_not_found", param=f"{path}.id")

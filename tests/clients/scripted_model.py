@@ -79,6 +79,15 @@ class Gateway:
 
 
 @asynccontextmanager
+async def gateway_over(kind: str, model: ScriptedModel, folder: Path) -> AsyncGenerator[Gateway, None]:
+    """A Penstock whose one upstream, of this kind, is another Penstock, which has the model: so two dialects are spoken on the way."""
+    async with gateway_to(model, folder / "behind") as behind:
+        table = f'[upstreams.behind]\nkind = "{kind}"\nbase_url = "{behind.url}/v1"\napi_key_env = "BEHIND_KEY"\n'
+        async with gateway_from(folder, table, mode="open", BEHIND_KEY=behind.key) as server:
+            yield Gateway(server.url, "any")
+
+
+@asynccontextmanager
 async def gateway_to(model: ScriptedModel, folder: Path) -> AsyncGenerator[Gateway, None]:
     """A Penstock on a free port, in mode `forward`, whose one upstream is the model; `folder` holds its settings."""
     await trio.Path(folder).mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,7 @@ from typing import Any, get_args, get_type_hints
 import pytest
 from openai.types.responses import response_input_item_param
 
-from pipeline.errors import UnsupportedParameter
+from pipeline.errors import ResponseNotFound, UnsupportedParameter
 from pipeline.parse.responses_items import LEFT_OUT
 from pipeline.prompt.chat_body import ChatProfile, write_chat_body
 from pipeline.prompt.responses_body import RESPONSES_PROFILE, write_responses_body
@@ -139,18 +139,25 @@ def test_every_kind_of_item_that_the_official_package_knows_is_read_or_left_out(
     kinds = kinds_of_the_package()
     assert len(kinds) > 20
     for kind in kinds - LEFT_OUT:
-        item = {"type": kind, "role": "user", "id": "x_1", "call_id": "a", "name": "find", "output": "x", "input": "x"}
+        item = {"type": kind, "role": "user", "id": "rs_1", "call_id": "a", "name": "find", "output": "x", "input": "x"}
         parse(input=[HELLO, item])
 
 
 def test_a_reference_is_the_item_where_it_is_stored():
     items = {"msg_1": said("Kept."), "fc_1": call("a", id="fc_1"), "x": {"type": "item_reference", "id": "x"}}
-    given = [HELLO, {"type": "item_reference", "id": "msg_1"}, {"id": "fc_1"}, {"id": "x"}, {"id": "rs_gone"}, output("a")]
+    given = [HELLO, {"type": "item_reference", "id": "msg_1"}, {"id": "fc_1"}, {"id": "rs_gone"}, output("a")]
     parsed = parse(input=given, stored=items.get)
     assert parsed.request.messages[1] == said_by(Role.ASSISTANT, "Kept.", tool_calls=(ToolCall("a", "find", "{}"),))
-    assert [(notice.code, notice.detail) for notice in parsed.request.notices] == [("history_item_dropped", "item_reference (2)")]
+    assert [(notice.code, notice.detail) for notice in parsed.request.notices] == [("history_item_dropped", "item_reference")]
     assert [item["type"] for item in parsed.input_items] == ["message", "message", "function_call", "function_call_output"]
-    assert ("history_item_dropped", "item_reference (4)") in notices_of(*given)
+
+
+@pytest.mark.parametrize("item_id", ["msg_1", "fc_1", "x"])
+@pytest.mark.parametrize("stored", [None, {"x": {"type": "item_reference", "id": "x"}}.get])
+def test_a_text_or_a_call_that_is_not_stored_is_not_lost_in_silence(item_id, stored):
+    with pytest.raises(ResponseNotFound, match="store: true") as refused:
+        parse(input=[HELLO, {"type": "item_reference", "id": item_id}], stored=stored)
+    assert (refused.value.code, refused.value.param) == ("item_not_found", "input[1].id")
 
 
 @pytest.mark.parametrize(
