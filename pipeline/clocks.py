@@ -5,23 +5,50 @@ the rest is here, around the upstream's generator and nowhere else. When a clock
 so that the machines and the emitter end it as they end every other fault.
 
 Silence is not a clock: the upstream's own read comes back empty-handed after `SILENCE_SECONDS` and yields an empty list. A timer could not do that
-without killing the read. Data that says nothing yet (`Progress`) is no silence: behind it the idle clock runs anew, and never the first event's.
+without killing the read. Data that says nothing yet (`Progress`) is no silence: behind it the clock that runs, be it the first event's, runs anew.
 """
 
 import math
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from time import monotonic
 
 import anyio
 import msgspec
 
 from pipeline.errors import Draining, PenstockError, UpstreamTimeout
-from pipeline.events import Failed, UpstreamEvent
+from pipeline.events import Failed, Progress, UpstreamEvent
 
 SILENCE_SECONDS = 5.0
 """How long a read waits for bytes before it gives an empty list."""
 
 CLOSE_SECONDS = 1.0
 """How long an upstream may take to close once its answer is over for us."""
+
+
+class Quiet:
+    """How long nothing was passed on, by somebody who reads: bytes may come and make no event, and the client must not hear nothing for all that.
+
+    >>> now = 0.0
+    >>> quiet = Quiet(clock=lambda: now)
+    >>> now = 4.0
+    >>> quiet.passes([]), quiet.passes([1])
+    (False, True)
+    >>> now = 9.0
+    >>> quiet.passes([])
+    True
+    """
+
+    def __init__(self, clock: Callable[[], float] | None = None) -> None:
+        self._clock = clock or monotonic
+        self._since = self._clock()
+
+    def passes(self, batch: Sequence[object]) -> bool:
+        """Whether to pass a list on: one with something in it always, an empty one when it is time for one."""
+        now = self._clock()
+        if not batch and now - self._since < SILENCE_SECONDS:
+            return False
+        self._since = now
+        return True
 
 
 class Timeouts(msgspec.Struct, frozen=True):
@@ -60,6 +87,7 @@ class Watched(AsyncIterator[list[UpstreamEvent]]):
     """The upstream's lists under the clocks.
 
     This is a class and not an async generator, since a cancel scope may not stay open across a `yield`: each pull has a scope of its own.
+    `held_seconds` is how long the lists that were given kept the next pull waiting: the time of the machines, and of a client that reads slowly.
     """
 
     def __init__(self, batches: AsyncGenerator[list[UpstreamEvent], None], timeouts: Timeouts, stop: Stop, *, total_at: float | None = None) -> None:
@@ -70,17 +98,21 @@ class Watched(AsyncIterator[list[UpstreamEvent]]):
         self._stop = stop
         self._total_at = now + timeouts.total_seconds if total_at is None else total_at
         self._quiet_at = now + timeouts.first_event_seconds
+        self.held_seconds = 0.0
         self._started = False
-        self._was_given = False
+        self._given_at: float | None = None
         self._over = False
 
     async def __anext__(self) -> list[UpstreamEvent]:
         """The next list; when a clock runs out, one with `Failed`, and then the end."""
         if self._over:
             raise StopAsyncIteration
-        if self._was_given:
+        if self._given_at is not None:
             # the time that the client took for the last list is not the upstream's silence
-            self._quiet_at, self._was_given = anyio.current_time() + self._timeouts.idle_seconds, False
+            now = anyio.current_time()
+            self.held_seconds += now - self._given_at
+            quiet_seconds = self._timeouts.idle_seconds if self._started else self._timeouts.first_event_seconds
+            self._quiet_at, self._given_at = now + quiet_seconds, None
         stop = self._stop
         scope = anyio.CancelScope(deadline=min(self._quiet_at, self._total_at, stop.at))
         stop.watch(scope)
@@ -88,7 +120,8 @@ class Watched(AsyncIterator[list[UpstreamEvent]]):
             with scope:
                 batch = await anext(self._batches)
                 if batch:
-                    self._started = self._was_given = True
+                    self._started = self._started or not isinstance(batch[0], Progress)
+                    self._given_at = anyio.current_time()
                 return batch
         finally:
             stop.forget(scope)

@@ -3,7 +3,8 @@
 Theory of operation: candidates come in, in the order in which they are to be tried (`pipeline.upstream.health`); out comes what `open_stream` or
 `collect` gives for the first of them that does not fail. A fault goes on to the next candidate while two things hold: nothing was forwarded, which is
 so for every fault that these two raise, and the fault may pass elsewhere (`PenstockError.may_pass_elsewhere`). A candidate that cannot take the
-request in its form (`NOT_HERE`) is passed over before anything was sent to it. Every other error is the client's to see, at once.
+request in its form, or whose window is known to be too small (`NOT_HERE`), is passed over before anything was sent to it. Every other error is the
+client's to see, at once; also an upstream's own word that a conversation is too long.
 
 A target that failed cools for its cooldown, or for as long as it said itself, an hour at most; one whose answer breaks after its beginning cools
 too, so that a client that asks again is better served. When all have failed and one of them asked for a wait that is short enough, the one with the
@@ -24,6 +25,7 @@ import msgspec
 from pipeline.clocks import Stop
 from pipeline.emit.whole import Whole
 from pipeline.errors import (
+    ContextLengthExceeded,
     Draining,
     PenstockError,
     PermissionDenied,
@@ -39,13 +41,16 @@ from pipeline.upstream.health import Health
 
 Given = TypeVar("Given")
 
+HELD_SHARE = 0.25
+"""Of an answer's time: kept waiting for longer, mostly by a client that reads slowly, an upstream's speed cannot be seen any more."""
+
 LONGEST_COOLING_SECONDS = 3600.0
 """What a Retry-After may make of a cooldown; some vendors name the first of the next month."""
 
 USEFUL_WAIT_SECONDS = 60.0
 """The longest Retry-After that clients wait for: the OpenAI and Anthropic SDKs take no longer one for an answer."""
 
-NOT_HERE = (UnsupportedParameter, UpstreamUnusable)
+NOT_HERE = (UnsupportedParameter, UpstreamUnusable, ContextLengthExceeded)
 """What writing a request may raise although another target takes it: nothing was sent, and nothing is wrong with the target."""
 
 OK = "ok"
@@ -239,9 +244,13 @@ class _Course:
         raise Draining("The server is shutting down; send the request again.", retry_after_seconds=1)
 
     def measure(self, exchange: Exchange) -> None:
-        """An answer has come to its proper end: how fast was it?"""
+        """An answer has come to its proper end: how fast was it? What waited in a buffer for its client has no speed of its own."""
         assert self._candidate is not None
-        self._health.measure(self._candidate.target, exchange.meter.completion_tokens, anyio.current_time() - self._began_at)
+        if exchange.ended_at is None:
+            return
+        seconds = exchange.ended_at - self._began_at
+        if exchange.held_seconds <= HELD_SHARE * seconds:
+            self._health.measure(self._candidate.target, exchange.meter.completion_tokens, seconds)
 
     def broke(self, error: PenstockError) -> None:
         """An answer failed after its beginning, when it could go nowhere else any more."""
@@ -268,9 +277,10 @@ _TELLING: tuple[Callable[[_Failure], bool], ...] = (
     lambda failure: _wait_of(failure) <= USEFUL_WAIT_SECONDS,  # when to come back
     lambda failure: isinstance(failure.error, RateLimited) and failure.ready_at is None and not isinstance(failure.error, QuotaExceeded),
     lambda failure: isinstance(failure.error, UpstreamError) and failure.ready_at is None and not isinstance(failure.error, NOT_HERE),
+    lambda failure: isinstance(failure.error, ContextLengthExceeded),  # a shorter conversation passes
     lambda failure: failure.ready_at is not None,  # to come back much later, where no other may be well sooner
     lambda failure: isinstance(failure.error, QuotaExceeded),
-    lambda failure: isinstance(failure.error, UnsupportedParameter),  # the only one that the client can mend itself
+    lambda failure: isinstance(failure.error, UnsupportedParameter),  # the client can mend it itself
 )
 
 

@@ -18,7 +18,7 @@ import anyio
 import anyio.to_thread
 import msgspec
 
-from pipeline.clocks import SILENCE_SECONDS, Stop, Timeouts, Watched
+from pipeline.clocks import SILENCE_SECONDS, Quiet, Stop, Timeouts, Watched
 from pipeline.emit.base import AnswerHead, BrokenOff, Dialect, Emitter
 from pipeline.emit.chat import CHAT
 from pipeline.emit.whole import Whole
@@ -71,7 +71,11 @@ class Terms(msgspec.Struct, frozen=True):
 
 
 class Exchange:
-    """One request on its way through one upstream, and what became of it; `noticed` is what was said before the answer began, or failed."""
+    """One request on its way through one upstream, and what became of it.
+
+    `noticed` is what was said before the answer began, or failed; `ended_at` when the upstream came to its proper end, in `anyio.current_time()`, and
+    None before that: the client may read on for long.
+    """
 
     def __init__(
         self,
@@ -96,6 +100,8 @@ class Exchange:
         self._outgoing = upstream.write(request if model is None else msgspec.structs.replace(request, model=model))
         self._key = key
         self._total_at = terms.total_at
+        self._source: Watched | None = None
+        self.ended_at: float | None = None
         self.meter = UsageMeter(self._outgoing.prompt, terms.usage_method, counted=self._outgoing.counted)
         self.head = AnswerHead(
             id=terms.identity.new(terms.dialect.id_prefix),
@@ -136,13 +142,18 @@ class Exchange:
         terms = self.terms
         if self._total_at is None:  # one clock for all attempts
             self._total_at = anyio.current_time() + terms.timeouts.total_seconds
-        source = Watched(self.upstream.stream(self._outgoing, self._key), terms.timeouts, terms.stop, total_at=self._total_at)
-        answer = stage(complete(source), self._reader())
+        self._source = Watched(self.upstream.stream(self._outgoing, self._key), terms.timeouts, terms.stop, total_at=self._total_at)
+        answer = stage(complete(self._source), self._reader())
         if wrapped := self._wrapped():
             answer = stage(answer, CustomCalls(wrapped).feed)
         if terms.observe is not None:
             answer = stage(answer, terms.observe)
-        return stage(answer, self.meter.feed)
+        return stage(answer, self._counted)
+
+    @property
+    def held_seconds(self) -> float:
+        """How long the upstream was kept waiting, by the client above all."""
+        return 0.0 if self._source is None else self._source.held_seconds
 
     def again(self) -> None:
         """Prepare a second attempt: the same request, under new ids; what both use is counted."""
@@ -164,6 +175,11 @@ class Exchange:
             strict_tool_choice=terms.strict_tool_choice,
             written=terms.written,
         ).feed
+
+    def _counted(self, batch: list[Event]) -> list[Event]:
+        if batch and isinstance(batch[-1], Finish):
+            self.ended_at = anyio.current_time()
+        return self.meter.feed(batch)
 
     def _wrapped(self) -> frozenset[str]:
         """The client's custom tools that the upstream was offered as functions."""
@@ -246,12 +262,11 @@ async def stage(batches: AsyncGenerator[list[Given], None], feed: Callable[[list
 
     An empty list goes on where one came in, and where a machine has held everything back for `SILENCE_SECONDS`: its client hears nothing either way.
     """
-    given_at = monotonic()
+    quiet = Quiet()
     async with aclosing(batches):
         async for batch in batches:
             made = feed(batch)
-            if made or not batch or monotonic() - given_at >= SILENCE_SECONDS:
-                given_at = monotonic()
+            if quiet.passes(made) or not batch:
                 yield made
             if made and isinstance(made[-1], Finish | Failed):
                 return
@@ -259,14 +274,14 @@ async def stage(batches: AsyncGenerator[list[Given], None], feed: Callable[[list
 
 async def complete(batches: Watched) -> AsyncGenerator[list[UpstreamEvent], None]:
     """A stream that ends without an end mark was cut, and says so; `Progress` has been seen by the clocks and ends here, as silence if it goes on."""
-    given_at = monotonic()
+    quiet = Quiet()
     async with aclosing(batches):
         async for batch in batches:
-            if batch and isinstance(batch[0], Progress):
-                if monotonic() - given_at < SILENCE_SECONDS:
-                    continue
+            says_nothing_yet = bool(batch) and isinstance(batch[0], Progress)
+            if says_nothing_yet:
                 batch = []
-            given_at = monotonic()
+            if not quiet.passes(batch) and says_nothing_yet:
+                continue
             yield batch
             if batch and isinstance(batch[-1], Finish | Failed):
                 return

@@ -1,4 +1,8 @@
-"""One line for each request: method, path, status, the key's name, model, targets, times, chunks and notices; never content, never keys."""
+"""One line for each request: method, path, status, the key's name, model, targets, times, chunks and notices; never content, never keys.
+
+A response that has no proper end says whose doing that was: `client=gone`, or `end=broken_off` where the gateway broke it off so that its client does
+not take it for whole.
+"""
 
 import logging
 import time
@@ -90,7 +94,7 @@ class Record:
         if notices:
             words.append(f"notices={','.join(dict.fromkeys(notice.code for notice in notices))}")
         if not self.complete:
-            words.append("client=gone")
+            words.append("end=broken_off" if stream is not None and stream.is_broken else "client=gone")
         if self.request_id:
             words.append(f"id={self.request_id}")
         return " ".join(words)

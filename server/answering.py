@@ -13,8 +13,8 @@ from pipeline.clocks import SILENCE_SECONDS
 from pipeline.emit.base import AnswerHead, Dialect
 from pipeline.emit.chat import CHAT
 from pipeline.errors import ContextLengthExceeded, Draining, PenstockError
-from pipeline.events import Notice, UsageReport
-from pipeline.failover import Attempt, Candidate, collect_first, open_first
+from pipeline.events import Event, Failed, Finish, Notice
+from pipeline.failover import Attempt, Candidate, Trail, collect_first, open_first
 from pipeline.flow import Answer, Exchange
 from pipeline.identity import Identity
 from pipeline.parse.shown_reasoning import strip_shown
@@ -23,9 +23,9 @@ from pipeline.upstream.health import Health
 from server.access_log import MAX_WORD_CHARS, Record
 from server.front_door import Caller
 from server.lifecycle import Lifecycle
-from server.local_answers import overflow_signal
+from server.local_answers import asked_usage, overflow_signal, overflow_usage
 from server.opening import EarlyAnswer, Opening
-from server.routing import Plan, Routing
+from server.routing import Destination, Plan, Routing
 from server.settings import Route, Settings
 from server.shaping import strips_shown
 from server.streaming import Streamable, StreamedResponse, spawn
@@ -77,11 +77,11 @@ class Answering:
         try:
             return await self._tried(request, plan, caller, record, surface)
         except ContextLengthExceeded:
-            if not (surface.for_cursor and self._signals_overflow(plan)):
+            refused = self._refused(plan, record.trail)
+            if not (surface.for_cursor and self._signals_overflow(plan, refused)):
                 raise
-            record.notices.append(Notice("overflow_signalled", "the conversation does not fit, and the answer's usage says so"))
-            window = plan.route.context_window or plan.destinations[0].model.context_window
-            return overflow_signal(request, surface.dialect(plan.route), window, self._settings.usage.method)
+            record.notices.append(_signalled())
+            return overflow_signal(request, surface.dialect(plan.route), _window_of(refused), self._settings.usage.method)
 
     async def _tried(self, request: Request, plan: Plan, caller: Caller, record: Record, surface: Surface) -> Response | StreamedResponse:
         """The answer of the first target that gives one."""
@@ -102,16 +102,39 @@ class Answering:
             spawn(opening.run, attempt.opened)
             there = await opening.wait(early)
             if there is None:
-                failing = form["dialect"].stream(_head_of(request), lambda: UsageReport(0, 0))
-                return StreamedResponse(record.streaming(EarlyAnswer(opening, failing, keepalive)))
+                return StreamedResponse(record.streaming(self._early(opening, request, plan, record, form)))
             answer = there
         response = StreamedResponse(record.streaming(surface.opened(answer)))
         _say(response, answer.notices, attempt.ignored)
         return response
 
-    def _signals_overflow(self, plan: Plan) -> bool:
-        table = self._settings.upstreams[plan.destinations[0].upstream.name]
-        return (plan.route.context_overflow or getattr(table, "context_overflow", None)) == "signal"
+    def _early(self, opening: Opening, request: Request, plan: Plan, record: Record, form: Form) -> EarlyAnswer:
+        """An answer that begins before its opening is over; Cursor alone is given one."""
+        method = self._settings.usage.method
+        used = partial(asked_usage, request, method)
+
+        def said(error: PenstockError) -> Sequence[Event]:
+            nonlocal used
+            if isinstance(error, ContextLengthExceeded):
+                refused = self._refused(plan, record.trail)
+                if self._signals_overflow(plan, refused):
+                    used = partial(overflow_usage, request, _window_of(refused), method)
+                    return [*record.notices, _signalled(), Finish()]
+            return [*record.notices, Failed(error)]
+
+        failing = form["dialect"].stream(_head_of(request), lambda: used())
+        return EarlyAnswer(opening, failing, said, form["keepalive_seconds"])
+
+    def _refused(self, plan: Plan, trail: Trail) -> Sequence[Destination]:
+        """The destinations for which the conversation was too long."""
+        targets = {attempt.target for attempt in trail.attempts if attempt.outcome == ContextLengthExceeded.default_code}
+        return [destination for destination in plan.destinations if destination.target in targets]
+
+    def _signals_overflow(self, plan: Plan, refused: Sequence[Destination]) -> bool:
+        """Whether the route says so; where it says nothing, whether one of the upstreams that refused does."""
+        tables = [self._settings.upstreams[destination.upstream.name] for destination in refused]
+        ruled = [plan.route.context_overflow] if plan.route.context_overflow else [getattr(table, "context_overflow", None) for table in tables]
+        return "signal" in ruled
 
 
 class Attempting:
@@ -155,6 +178,15 @@ class Attempting:
         except PenstockError:
             self._record.notices = (self._last.noticed if self._last is not None else []) or self._record.notices
             raise
+
+
+def _signalled() -> Notice:
+    return Notice("overflow_signalled", "the conversation does not fit, and the answer's usage says so")
+
+
+def _window_of(refused: Sequence[Destination]) -> int | None:
+    """The largest window that is known of these."""
+    return max((destination.model.context_window or 0 for destination in refused), default=0) or None
 
 
 def _head_of(request: Request) -> AnswerHead:

@@ -36,9 +36,19 @@ def greeting(request: Request, dialect: Dialect) -> Response:
 
 
 def overflow_signal(request: Request, dialect: Dialect, window_tokens: int | None, method: Method) -> Response:
-    """An empty answer to a conversation that is too long, whose usage says so; a window that is not known was smaller than the conversation."""
-    tokens = tokens_in(prompt_text(request), method=method)
-    return said(request, dialect, [Finish()], UsageReport(max(tokens, (window_tokens or tokens) + 1), 0))
+    """An empty answer to a conversation that is too long, whose usage says so."""
+    return said(request, dialect, [Finish()], overflow_usage(request, window_tokens, method))
+
+
+def overflow_usage(request: Request, window_tokens: int | None, method: Method) -> UsageReport:
+    """A usage beyond the window; one that is not known was smaller than the conversation."""
+    tokens = asked_usage(request, method).prompt_tokens
+    return UsageReport(max(tokens, (window_tokens or tokens) + 1), 0)
+
+
+def asked_usage(request: Request, method: Method) -> UsageReport:
+    """The usage of a request that nobody answered: its own tokens, estimated."""
+    return UsageReport(tokens_in(prompt_text(request), method=method), 0)
 
 
 def said(request: Request, dialect: Dialect, events: Sequence[Event], usage: UsageReport) -> Response:

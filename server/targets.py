@@ -80,7 +80,7 @@ class Targets:
         told: Callable[[Exchange], None],
     ) -> Exchange:
         """The request in the form of one target."""
-        request, remembering = self._recalled(request, destination, caller)
+        request, remembering = self._recalled(request, plan, destination, caller)
         request = shaped(request, plan)
         terms = terms_of(request, destination, remembering)
         images = self._settings.images
@@ -113,15 +113,20 @@ class Targets:
             return ToolPolicy(), Markup(), False
         return table.tools.policy(), table.markup(), table.tools.strict
 
-    def _recalled(self, request: Request, destination: Destination, caller: Caller) -> tuple[Request, Remembering | None]:
-        """The request with the reasoning that its client did not send back, for a target that wants it, and what will remember the answer's."""
+    def _recalled(self, request: Request, plan: Plan, destination: Destination, caller: Caller) -> tuple[Request, Remembering | None]:
+        """The request with the reasoning that its client did not send back, for a target that wants it, and what will remember the answer's.
+
+        Only a target that was seen to think is told not to: any other may not know the word.
+        """
         table = self._settings.upstreams[destination.upstream.name]
         if self._memory is None or not isinstance(table, OpenAICompatible) or not table.profile.reasoning_field:
             return request, None
         owner = owner_of(caller)
-        remembering = Remembering(self._memory, request, owner=owner, model=destination.target)
-        recalled = self._memory.recall(request, owner=owner, model=destination.target)
-        if self._settings.reasoning.memory_miss == "disable" and self._memory.missing(recalled) and "thinking" not in recalled.extra:
+        target = destination.target
+        remembering = Remembering(self._memory, request, owner=owner, model=plan.wanted, target=target)
+        recalled = self._memory.recall(request, owner=owner, model=plan.wanted, target=target)
+        is_to_rest = self._settings.reasoning.memory_miss == "disable" and self._memory.thinks(target)
+        if is_to_rest and "thinking" not in recalled.extra and self._memory.missing(recalled):
             recalled = msgspec.structs.replace(recalled, extra={**recalled.extra, "thinking": THINK_NOT})
         return recalled, remembering
 

@@ -138,7 +138,11 @@ async def test_an_error_that_says_so_itself_goes_on(form, autojump_clock):
 
 
 @BOTH
-@pytest.mark.parametrize("error", [UnsupportedParameter("no images", param="messages[0]"), UpstreamUnusable("not set")], ids=lambda error: error.code)
+@pytest.mark.parametrize(
+    "error",
+    [UnsupportedParameter("no images", param="messages[0]"), UpstreamUnusable("not set"), ContextLengthExceeded("too long")],
+    ids=lambda error: error.code,
+)
 async def test_a_target_that_cannot_take_the_request_is_passed_over_and_stays_well(form, error, autojump_clock):
     scene = Scene(FINE, FINE)
     scene.prepare["a"] = error
@@ -148,13 +152,21 @@ async def test_a_target_that_cannot_take_the_request_is_passed_over_and_stays_we
 
 
 @BOTH
-@pytest.mark.parametrize("error", [ContextLengthExceeded("x"), RequestError("x"), UpstreamUnavailable("x")], ids=lambda error: error.code)
+@pytest.mark.parametrize("error", [RequestError("x"), UpstreamUnavailable("x")], ids=lambda error: error.code)
 async def test_what_else_goes_wrong_before_anything_was_sent_is_told_at_once(form, error, autojump_clock):
     scene = Scene(FINE, FINE)
     scene.prepare["a"] = error
     with pytest.raises(type(error)):
         await form(scene)
     assert (scene.order, scene.outcomes) == ("", [f"a:{error.code}"])
+
+
+@BOTH
+async def test_an_upstreams_own_word_that_a_conversation_is_too_long_is_told_at_once(form, autojump_clock):
+    scene = Scene(ContextLengthExceeded("too long"), FINE)
+    with pytest.raises(ContextLengthExceeded):
+        await form(scene)
+    assert scene.order == "a"
 
 
 # -- what is told when nobody answers ----------------------------------------------------------------------------------------------------------
@@ -202,6 +214,8 @@ async def test_the_client_is_told_the_fault_that_helps_it_most(form, errors, tol
         (UnsupportedParameter("no images"), BARE, UnsupportedParameter("no images")),
         (UpstreamUnusable("not set"), LATE, LATE),
         (UpstreamUnusable("not set"), FULL, FULL),
+        (ContextLengthExceeded("too long"), LATE, LATE),
+        (ContextLengthExceeded("too long"), SOON, SOON),
     ],
 )
 async def test_a_target_that_was_passed_over_says_less_than_one_that_was_asked(form, prepared, asked, told, autojump_clock):
@@ -209,6 +223,23 @@ async def test_a_target_that_was_passed_over_says_less_than_one_that_was_asked(f
     scene.prepare["a"] = prepared
     with pytest.raises(type(told)):
         await form(scene)
+
+
+@pytest.mark.parametrize("other", [TOMORROW, FULL, BARE], ids=str)
+async def test_a_conversation_to_be_shortened_is_told_before_what_lasts(other, autojump_clock):
+    scene = Scene(FINE, other)
+    scene.prepare["a"] = ContextLengthExceeded("too long")
+    with pytest.raises(ContextLengthExceeded):
+        await scene.streamed()
+
+
+@BOTH
+async def test_a_conversation_that_no_target_has_room_for_is_told_so(form, autojump_clock):
+    scene = Scene(FINE, FINE, FINE)
+    scene.prepare = {"a": ContextLengthExceeded("a"), "b": UnsupportedParameter("no images"), "c": ContextLengthExceeded("c")}
+    with pytest.raises(ContextLengthExceeded):
+        await form(scene)
+    assert scene.order == ""
 
 
 async def test_of_targets_that_cannot_take_the_request_the_one_that_the_client_can_mend_is_told(autojump_clock):
@@ -382,6 +413,17 @@ async def test_the_prompt_is_not_looked_at_for_the_measure(monkeypatch, autojump
     scene = Scene([[TextDelta(WORDS)], 2.0, [Finish()]])
     await scene.streamed()
     assert scene.health.tokens_per_second("a") == pytest.approx(SHORTEST_MEASURE_TOKENS, rel=0.2)
+
+
+@pytest.mark.parametrize(("seconds", "speed"), [(0.5, 400 / 5.5), (30, None)], ids=["a little", "long"])
+async def test_the_time_that_a_client_takes_to_read_is_not_the_targets(seconds, speed, autojump_clock):
+    scene = Scene([[TextDelta(WORDS)], 5.0, [UsageReport(10, 400, estimated=False), Finish()]])
+    _, answer = await scene.run(open_first)
+    async for _ in answer.pieces:
+        await trio.sleep(seconds)
+    await trio.sleep(100)
+    await answer.aclose()
+    assert scene.health.tokens_per_second("a") == (None if speed is None else pytest.approx(speed))
 
 
 async def test_an_answer_that_its_client_left_says_nothing(autojump_clock):

@@ -10,8 +10,8 @@ import trio
 from pipeline.clocks import CLOSE_SECONDS, Stop, Timeouts, Watched
 from pipeline.emit.chat import KEEPALIVE
 from pipeline.errors import PenstockError, RateLimited, RequestError, StreamCut, UpstreamTimeout
-from pipeline.events import Failed, Finish, Notice, TextDelta, ThinkingDelta, UpstreamEvent
-from pipeline.flow import Exchange, Terms, collect, open_stream
+from pipeline.events import Event, Failed, Finish, Notice, Progress, TextDelta, ThinkingDelta, UpstreamEvent
+from pipeline.flow import Exchange, Terms, collect, complete, open_stream, stage
 from pipeline.identity import Identity
 from pipeline.request import Message, Request, Role, TextPart, Tool, ToolChoice, ToolMode
 from tests.support.scripted import ScriptedUpstream, Step
@@ -53,6 +53,67 @@ async def test_hidden_thinking_is_silence_for_the_client(monkeypatch):
     found = await pieces(await open_stream(subject))
     assert KEEPALIVE in found
     assert b"" not in found
+
+
+async def timed(answer) -> list[tuple[float, bytes]]:
+    """Each piece, and how long it was waited for."""
+    found, last = [], trio.current_time()
+    async for piece in answer.pieces:
+        found.append((trio.current_time() - last, piece))
+        last = trio.current_time()
+    await answer.aclose()
+    return found
+
+
+async def test_data_that_says_nothing_yet_is_silence_for_the_client(autojump_clock, monkeypatch):
+    monkeypatch.setattr("pipeline.clocks.monotonic", trio.current_time)
+    unread: list[Step] = [1.0, [Progress()]] * 16
+    subject, _ = exchange([[TextDelta("a")], *unread, [Finish()]], timeouts=Timeouts(first_event_seconds=3, idle_seconds=3))
+    found = await timed(await open_stream(subject))
+    assert [piece for _, piece in found].count(KEEPALIVE) == 3
+    assert max(seconds for seconds, _ in found) == pytest.approx(5)
+    assert found[-1][1].endswith(b"[DONE]\n\n")
+
+
+async def test_an_upstream_that_sends_data_is_not_silent_before_its_first_event(autojump_clock):
+    steps: list[Step] = [2.0, [Progress()]] * 5
+    subject, _ = exchange([*steps, [TextDelta("a"), Finish()]], timeouts=Timeouts(first_event_seconds=3, idle_seconds=3))
+    _, whole = await collect(subject)
+    assert whole.text == "a"
+
+
+async def test_no_machine_sees_that_there_was_data(autojump_clock):
+    async def given() -> AsyncGenerator[list[UpstreamEvent], None]:
+        for batch in ([Progress()], [TextDelta("a")], [Progress()], [], [Finish()]):
+            yield list[UpstreamEvent](batch)
+
+    batches = [batch async for batch in complete(Watched(given(), Timeouts(), Stop()))]
+    assert batches == [[TextDelta("a")], [], [Finish()]]
+
+
+async def test_what_a_machine_holds_back_for_long_is_silence(autojump_clock, monkeypatch):
+    monkeypatch.setattr("pipeline.clocks.monotonic", trio.current_time)
+
+    async def slowly() -> AsyncGenerator[list[Event], None]:
+        for _ in range(12):
+            await trio.sleep(1)
+            yield [TextDelta("x")]
+
+    began = trio.current_time()
+    given = [(round(trio.current_time() - began, 3), batch) async for batch in stage(stage(slowly(), lambda _: list[Event]()), lambda batch: batch)]
+    assert given == [(5.0, []), (10.0, [])]
+
+
+async def test_the_end_is_when_the_upstream_ended_and_not_when_it_was_read(autojump_clock):
+    subject, _ = exchange([[TextDelta("a")], 2.0, [Finish()]])
+    answer = await open_stream(subject)
+    began = trio.current_time()
+    async for _ in answer.pieces:
+        await trio.sleep(10)
+    await answer.aclose()
+    assert subject.ended_at is not None
+    assert subject.ended_at - began == pytest.approx(12)
+    assert subject.held_seconds == pytest.approx(10)
 
 
 @pytest.mark.parametrize("steps", [[[Failed(RateLimited("no"))]], [[], [Notice("x"), Failed(RateLimited("no"))]]])
@@ -125,9 +186,11 @@ async def test_a_whole_answer_is_never_half(steps):
         ([[TextDelta("a")], 100.0], "upstream_idle_timeout"),
         ([[TextDelta("a")], *[8.0, [TextDelta("a")]] * 20], "upstream_total_timeout"),
         ([*[4.0, []] * 40], "upstream_first_event_timeout"),
+        ([20.0, [Progress()], 31.0], "upstream_first_event_timeout"),
+        ([20.0, [Progress()], 20.0, [TextDelta("a")], 8.0, [Progress()], 11.0], "upstream_idle_timeout"),
         ([[TextDelta("a")], *[4.0, []] * 40], "upstream_idle_timeout"),
     ],
-    ids=["first event", "idle", "total", "silence before", "silence after"],
+    ids=["first event", "idle", "total", "silence before", "silence after", "behind data", "behind late data"],
 )
 async def test_the_clocks(autojump_clock, steps, code):
     subject, upstream = exchange(steps, timeouts=Timeouts(first_event_seconds=30, idle_seconds=10, total_seconds=60))

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import reasoning_memory
+from pipeline.conversation_name import ConversationName
 from pipeline.emit.whole import Whole
 from pipeline.errors import AnswerUnsatisfied, StreamCut
 from pipeline.events import Event, Failed, Finish, FinishReason, RefusalDelta, TextDelta, ThinkingDelta, ToolCallDelta, ToolCallEnd, ToolCallStart
@@ -176,9 +177,82 @@ def test_a_refusal_is_text_in_the_history():
     assert echoed(kept, assistant("I'd rather not.", CALL)) == THOUGHT
 
 
-@pytest.mark.parametrize("events", [answer("No calls."), answer("Looking.", CALL, thinking=""), []], ids=["no calls", "no thinking", "nothing"])
+@pytest.mark.parametrize("events", [answer("No calls."), []], ids=["no calls", "nothing"])
 def test_only_reasoning_before_calls_is_kept(events):
     assert len(knowing(events=events)) == 0
+
+
+@pytest.mark.parametrize("target", [None, "a/kimi-k3"])
+def test_a_turn_that_had_no_reasoning_is_not_missing_any(target):
+    kept = knowing(events=answer("Looking.", CALL, thinking=""))
+    later = request(*FIRST.messages, assistant("Looking.", CALL), result("x = 1"))
+    assert kept.recall(later, **ME, target=target).messages[2].reasoning is None, "a model that never thinks may not know the field"
+    kept.saw_thinking(target or "kimi-k3")
+    recalled = kept.recall(later, **ME, target=target)
+    assert recalled.messages[2].reasoning == ""
+    assert (kept.missing(recalled), kept.missing(later)) == (0, 1)
+    assert kept.recall(later, **ME, target="other").messages[2].reasoning is None
+
+
+IN_PIECES = {
+    "whole": ([1, 2, 3], [THOUGHT]),
+    "call by call": ([1], [2], [3], [THOUGHT] * 3),
+    "one and two": ([1], [2, 3], [THOUGHT] * 2),
+    "two and one": ([1, 2], [3], [None] * 2),
+    "the first alone": ([1], [THOUGHT]),
+    "the first and the last": ([1], [3], [THOUGHT, None]),
+    "in another order": ([1], [3], [2], [THOUGHT, None, None]),
+    "without the first": ([2], [3], [None, None]),
+}
+
+
+@pytest.mark.parametrize("case", IN_PIECES.values(), ids=IN_PIECES)
+def test_parallel_calls_may_be_echoed_in_pieces(case):
+    *pieces, expected = case
+    calls = {number: ToolCall(f"call_{number}", "read", f'{{"turn": {number}}}') for number in (1, 2, 3)}
+    kept = knowing(events=answer("Looking.", *calls.values()))
+    messages = []
+    for at, numbers in enumerate(pieces):
+        messages += [assistant("" if at else "Looking.", *(calls[number] for number in numbers))]
+        messages += [result("done", f"call_{number}") for number in numbers]
+    recalled = kept.recall(request(*FIRST.messages, *messages), **ME)
+    assert [message.reasoning for message in recalled.messages if message.tool_calls] == expected
+
+
+def test_a_call_behind_another_question_is_no_piece():
+    calls = [ToolCall(f"call_{number}", "read", f'{{"turn": {number}}}') for number in (1, 2)]
+    kept = knowing(events=answer("", *calls))
+    recalled = kept.recall(request(*FIRST.messages, assistant("", calls[0]), result("x"), user("And now?"), assistant("", calls[1])), **ME)
+    assert [message.reasoning for message in recalled.messages if message.tool_calls] == [THOUGHT, None]
+
+
+@pytest.mark.parametrize(
+    ("sent", "echoed_as"),
+    [
+        ("9007199254740993", "9007199254740992"),
+        ("-12345678901234567890", "-12345678901234567000"),
+        ("9007199254740992", "9007199254740992.0"),
+        ("1e21", "1000000000000000000000"),
+        ("123456789012345678901234567890", "1.2345678901234568e+29"),
+    ],
+)
+def test_numbers_are_as_javascript_has_them(sent, echoed_as):
+    kept = knowing(events=answer("", ToolCall("call_1", "read", f'{{"a": [{{"b": {sent}}}]}}')))
+    assert echoed(kept, assistant("", ToolCall("call_1", "read", f'{{"a":[{{"b":{echoed_as}}}]}}'))) == THOUGHT
+    assert echoed(kept, assistant("", ToolCall("call_1", "read", '{"a":[{"b":9007199254749999}]}'))) is None
+
+
+@pytest.mark.parametrize("number", ["9" * 400, "1" * 5000, "[" * 900 + "9007199254740993" + "]" * 900])
+def test_no_number_is_too_much(number):
+    same = ToolCall("call_1", "read", f'{{"a": {number}}}')
+    assert echoed(knowing(events=answer("", same)), assistant("", same)) == THOUGHT
+
+
+def test_thinkers_are_bounded():
+    kept = memory()
+    for number in range(reasoning_memory.MOST_THINKERS + 1):
+        kept.saw_thinking(str(number))
+    assert (kept.thinks("0"), kept.thinks("1"), kept.thinks(str(reasoning_memory.MOST_THINKERS))) == (False, True, True)
 
 
 def test_reasoning_that_the_client_sent_stays():
@@ -209,6 +283,16 @@ def test_a_stream_is_remembered_at_its_end_and_passes_unchanged():
     assert len(kept) == 0
     subject.feed(events[-1:])
     assert echoed(kept, assistant("Looking.", CALL)) == THOUGHT
+
+
+@pytest.mark.parametrize("end", [Finish(), Failed(StreamCut("no"))])
+def test_a_target_that_thinks_is_known_by_any_answer(end):
+    kept = memory()
+    Remembering(kept, FIRST, **ME, target="a/kimi-k3").feed([TextDelta("No."), end])
+    assert not kept.thinks("a/kimi-k3")
+    Remembering(kept, FIRST, **ME, target="a/kimi-k3").feed([ThinkingDelta("Hm."), TextDelta("No."), end])
+    assert kept.thinks("a/kimi-k3")
+    assert not kept.thinks("kimi-k3")
 
 
 def test_a_stream_that_fails_is_not_remembered():
@@ -328,12 +412,12 @@ def test_the_cost_is_linear_in_the_conversation(monkeypatch):
     """Counted in bytes hashed: a conversation of ten times the turns costs ten times as much, and its text is hashed once."""
     hashed = [0]
 
-    class Counting(reasoning_memory._Conversation):
+    class Counting(ConversationName):
         def _field(self, data: bytes) -> None:
             hashed[0] += len(data)
             super()._field(data)
 
-    monkeypatch.setattr(reasoning_memory, "_Conversation", Counting)
+    monkeypatch.setattr(reasoning_memory, "ConversationName", Counting)
 
     def cost(turns: int) -> int:
         kept, before = knowing(), hashed[0]

@@ -9,7 +9,7 @@ stays; an input that is no string passes as its JSON text. Line ends and escapes
 they are. Arguments that are no object, or one without an input, are the raw text itself. Each of these is named by a Notice before the call's end.
 
 An input whose closing quote never came is half of one, whatever the upstream says of its call: half a patch must not be applied. So the answer fails
-there, with the call open.
+there, with the call open; and so it does at the end of arguments that are the beginning of an object and nothing else.
 
 Invariants: nothing raises; the output is the same however the arguments are cut; time is linear. A call whose end does not come stays open. Left
 alone: calls that are custom already, other functions' calls, and whether an input matches the tool's grammar.
@@ -84,6 +84,8 @@ class WrappedInput:
 
     def end(self) -> str:
         """The call is complete: what was held of it."""
+        if self.place is Place.BEFORE and not self._reader.is_over and self._reader.state is not State.START:
+            self.place = Place.INSIDE
         if self.place is Place.BEFORE:
             self._raw("")
             return "".join(self._made)

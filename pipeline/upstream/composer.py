@@ -30,6 +30,7 @@ from functools import partial
 import anyio
 import msgspec
 
+from pipeline.clocks import Quiet
 from pipeline.credential import Credential, Kind, Secret
 from pipeline.errors import AuthenticationError, PenstockError, ProtocolViolation, UpstreamError, UpstreamUnusable
 from pipeline.events import Failed, UpstreamEvent
@@ -213,11 +214,12 @@ class ComposerUpstream:
                 if refusal is not None:
                     yield [Failed(refusal)]
                     return
+                quiet = Quiet()
                 async with aclosing(pieces(response)) as received:
                     async for piece in received:
                         events = decoder.feed(piece)
                         try:
-                            if events or not piece:
+                            if quiet.passes(events) or not piece:
                                 yield events
                         finally:
                             # behind the last list, so that nobody waits for it; and also when the reader leaves with that list

@@ -1,9 +1,10 @@
 """What one process knows of its targets, for the order in which a request tries them. A target is one model at one upstream, by its name.
 
 Theory of operation: three things are learned from answers and kept here. A target that failed *cools* for so many seconds. An answer *measures* its
-target in output tokens a second, from its request to its end, as a moving average. A conversation *sticks* to the target that answered it last, whose
-prompt cache is warm. `ordered` makes an order of them: the candidates as configured, by speed or by price; before them the one that the conversation
-sticks to; behind them those that cool, the soonest ready first. None is ever left out: where all cool, a request still tries them all.
+target in output tokens a second, from its request to its end, as a moving average; one that its client kept waiting is no measure. A conversation
+*sticks* to the target that answered it last, whose prompt cache is warm. `ordered` makes an order of them: the candidates as configured, by speed or
+by price; before them the one that the conversation sticks to; behind them those that cool, the soonest ready first. None is ever left out: where all
+cool, a request still tries them all.
 
 Every answer measures its target, in whichever order it was found, so that a target learns its speed as the first of another order or when a faster
 one fails. That alone would never try the others of a route that is only ever asked for by speed, nor one that was slow once. So one request by speed

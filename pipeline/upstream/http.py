@@ -10,7 +10,9 @@ the transport's word for silence; httpx's own `aiter_raw` would drop it. Nothing
 to be.
 
 The transport times only the connection and the writing; how long an answer may be silent or last is for `pipeline.clocks`. `told_faults` turns
-what httpx raises into the errors of `pipeline.errors`, without the library's own text.
+what httpx raises into the errors of `pipeline.errors`, without the library's own text. A connection that is refused is 503 and not 502: nothing was
+sent, the server may only be starting, and a client that asks again, as clients do on a 503, loses nothing. The same is said where all targets of a
+route refuse.
 """
 
 import ssl

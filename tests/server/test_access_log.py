@@ -1,11 +1,17 @@
 """The lines that a request leaves: one of the access log, which names where the answer is from, and none of the HTTP client's own."""
 
 from functools import partial
+from typing import cast
 
 import httpx
+import pytest
 import trio
 
+from pipeline.emit.base import AnswerHead
+from pipeline.emit.chat import CHAT
+from pipeline.events import UsageReport
 from server.access_log import MAX_WORD_CHARS, Record
+from server.streaming import Streamable
 from tests.support.openai_server import DONE, chunk, openai_server, text
 from tests.support.processes import ServerProcess, clean_environment, server_process
 
@@ -18,6 +24,19 @@ def test_the_upstream_stands_beside_the_model():
     assert " 200 model=kimi-k3 upstream=local total=" in record.line()
     record.upstream = "a b\n" + "c" * MAX_WORD_CHARS
     assert f" upstream=a?b?{'c' * (MAX_WORD_CHARS - 4)}… total=" in record.line()
+
+
+@pytest.mark.parametrize(("is_broken", "end"), [(True, "end=broken_off"), (False, "client=gone")])
+def test_who_ended_an_answer_is_said(is_broken, end):
+    class Made:
+        emitter = CHAT.stream(AnswerHead("id", 1, "m"), lambda: UsageReport(0, 0))
+
+    record = Record("POST", "/cursor/chat/completions")
+    Made.emitter.is_broken = is_broken
+    record.answer = cast("Streamable", Made())
+    assert [word for word in record.line().split() if word.startswith(("end=", "client="))] == [end]
+    record.complete = True
+    assert end not in record.line()
 
 
 async def test_an_upstream_request_writes_no_line_of_its_own(tmp_path):

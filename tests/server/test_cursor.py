@@ -267,7 +267,8 @@ async def test_o11_a_failure_inside_text_is_said_and_ends_the_answer(tmp_path, c
     assert DONE not in plain.content
 
 
-async def test_o11_a_failure_inside_a_call_breaks_the_connection(tmp_path):
+async def test_o11_a_failure_inside_a_call_breaks_the_connection(tmp_path, caplog):
+    caplog.set_level(logging.INFO, "penstock.access")
     script: list[Step] = [call(index=0, id="call_p", name="ApplyPatch", arguments='{"input": "*** Beg'), Pause(0.05), Cut()]
     async with openai_server(script) as upstream, gateway_from(tmp_path, table(upstream) + route("one"), mode="open") as server:
         stream = await server.send(chat_request(json.dumps(RESPONSES_BODY).encode(), path="/cursor/chat/completions"))
@@ -277,6 +278,9 @@ async def test_o11_a_failure_inside_a_call_breaks_the_connection(tmp_path):
     assert b"[DONE]" not in answer
     assert b'"finish_reason":"' not in answer
     assert not answer.endswith(b"0\r\n\r\n"), "the frame's end would make it look whole"
+    [line] = [line for line in caplog.messages if "POST" in line]
+    assert "end=broken_off" in line
+    assert "client=gone" not in line
 
 
 async def test_o11_a_failure_before_the_first_event_is_a_status(tmp_path):
@@ -298,6 +302,49 @@ async def test_o12_an_overflow_can_be_signalled(tmp_path):
         plain = await client.post("/v1/chat/completions", json=CHAT_BODY | long)
         assert (plain.status_code, plain.json()["error"]["code"]) == (400, "context_length_exceeded")
     assert upstream.requests == []
+
+
+TOO_LONG = Reply(400, b'{"error": {"message": "maximum context length is 10 tokens", "code": "context_length_exceeded"}}')
+LONG = {"messages": [{"role": "user", "content": "word " * 5_000}]}
+EARLY = "[cursor]\nearly_headers_seconds = 0.1\n"
+
+
+@pytest.mark.parametrize("more", ["", EARLY], ids=["before the head", "behind the early head"])
+async def test_o12_an_overflow_that_the_upstream_finds_is_signalled(tmp_path, caplog, more):
+    caplog.set_level(logging.INFO, "penstock.access")
+    signal: dict[str, Any] = {"context_window": 100_000, "context_overflow": "signal"}
+    async with cursor_gateway(tmp_path, [Late(0.4), TOO_LONG], more, **signal) as (_, _, client):
+        answer = await client.post("/cursor/chat/completions", json=CHAT_BODY)
+    assert answer.status_code == 200
+    assert visible(answer.content) == ""
+    assert chunks(answer.content)[-1]["usage"]["prompt_tokens"] > 100_000
+    assert answer.content.endswith(DONE)
+    [line] = [line for line in caplog.messages if "POST" in line]
+    assert "notices=overflow_signalled" in line
+    assert "error=" not in line
+
+
+@pytest.mark.parametrize("more", ["", EARLY], ids=["before the head", "behind the early head"])
+async def test_o12_the_upstream_that_refused_says_whether_it_is_signalled(tmp_path, more):
+    async with openai_server([Late(0.4), Reply(503, b"{}")]) as bad, openai_server([TOO_LONG]) as small:
+        for signalling in ("bad", "small"):
+            keys = {name: {"context_overflow": "signal" if name == signalling else "error", "context_window": 90_000} for name in ("bad", "small")}
+            toml = table(bad, "bad", **keys["bad"]) + table(small, "small", **keys["small"]) + route("bad", "small") + more
+            async with gateway_from(tmp_path, toml, mode="open") as server, server.client(**CURSOR) as client:
+                answer = await client.post("/cursor/chat/completions", json=CHAT_BODY)
+            is_signalled = answer.status_code == 200 and chunks(answer.content)[-1]["usage"]["prompt_tokens"] > 90_000
+            assert is_signalled == (signalling == "small")
+
+
+async def test_a_conversation_goes_to_the_target_whose_window_it_fits(tmp_path):
+    small: dict[str, Any] = {"context_window": 1_000, "context_overflow": "error"}
+    async with openai_server(HELLO) as first, openai_server(HELLO) as second:
+        toml = table(first, "one", **small) + table(second, "two") + route("one", "two")
+        async with gateway_from(tmp_path, toml, mode="open") as server, server.client(**CURSOR) as client:
+            answer = await client.post("/cursor/chat/completions", json=CHAT_BODY | LONG)
+    assert visible(answer.content) == "Hello"
+    assert answer.headers["penstock-attempts"] == "one/kimi-k3:context_length_exceeded, two/kimi-k3:ok"
+    assert (len(first.requests), len(second.requests)) == (0, 1)
 
 
 async def test_o13_an_answer_may_begin_before_its_upstream(tmp_path):
@@ -329,6 +376,7 @@ async def test_o13_what_fails_for_good_behind_the_early_head_is_said(tmp_path):
         answer = await client.post("/cursor/chat/completions", json=CHAT_BODY)
     assert answer.status_code == 200
     assert "credentials" in visible(answer.content)
+    assert chunks(answer.content)[-1]["usage"]["prompt_tokens"] > 0
     assert answer.content.endswith(DONE)
 
 

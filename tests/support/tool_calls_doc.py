@@ -29,7 +29,7 @@ from tests.machine.notation import LETTERS, TOOLS, Case
 from tests.machine.transcript import ENDED, deltas, lines, new_machine, settled
 from tests.support import tool_calls_examples as examples
 from tests.support.markdown import code, diagram, table
-from tests.support.notice_codes import codes_of_rooms
+from tests.support.notice_codes import ROOT, codes_of_rooms
 
 # what each marker is for; its spellings come from the grammar
 MEANINGS = {
@@ -200,6 +200,8 @@ def policies_at_work() -> str:
 def notices() -> str:
     """The machines' notices, and then everyone else's."""
     rooms = codes_of_rooms()
+    for each in codes_of_rooms(ROOT / "server"):
+        rooms.setdefault(each, set()).add("server")
     mine = sorted(code_ for code_ in NOTICES if "machine" in rooms[code_])
     others = sorted(code_ for code_ in NOTICES if "machine" not in rooms[code_])
     return "\n\n".join(
