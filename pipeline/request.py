@@ -34,12 +34,17 @@ class TextPart(msgspec.Struct, frozen=True, repr_omit_defaults=True):
 
 
 class ImagePart(msgspec.Struct, frozen=True, repr_omit_defaults=True):
-    """An image by URL: `data:` or http(s). `detail` is the client's own word, `auto` where it gave none; `data` is the file where it was fetched."""
+    """An image by URL: `data:` or http(s).
+
+    `detail` is the client's own word, `auto` where it gave none; `data` is the file where it was fetched. `path` is where it stands in a body whose
+    parts are in other places here; an empty one says that it is where its place among the messages says.
+    """
 
     url: str
     detail: str = "auto"
     data: bytes | None = None
     extra: dict[str, Json] = {}
+    path: str = ""
 
 
 class OpaquePart(msgspec.Struct, frozen=True):
@@ -132,7 +137,8 @@ class ToolChoice(msgspec.Struct, frozen=True):
 class AnswerFormat(msgspec.Struct, frozen=True):
     """`response_format`: kind is text, json_object or json_schema; the schema and what is said of it only with json_schema.
 
-    `path` is where the schema stands in the body.
+    `path` is where the schema stands in the body. Fields of `response_format` that nobody reads are in `extra`; those inside `json_schema` stand
+    there under that name.
     """
 
     kind: str = "text"
@@ -141,6 +147,7 @@ class AnswerFormat(msgspec.Struct, frozen=True):
     description: str | None = None
     strict: bool | None = None
     path: str = "response_format.json_schema.schema"
+    extra: dict[str, Json] = {}
 
 
 class Options(msgspec.Struct, frozen=True):

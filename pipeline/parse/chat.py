@@ -60,16 +60,24 @@ def build_request(
     fields: dict[str, Json],
     *,
     history: History | None = None,
+    is_counted: bool = False,
     agent: bool = False,
     conversation: str | None = None,
 ) -> Request:
-    """Make the Request from decoded fields; a `history` that was read already stands for `messages`.
+    """Make the Request from decoded fields.
+
+    Args:
+        fields: the body.
+        history: what was read already in place of `messages`.
+        is_counted: the things in `messages` were counted where the client wrote them, and there may be more of them here.
+        agent: as `parse_chat`.
+        conversation: as `parse_chat`.
 
     Raises:
         RequestError: as `parse_chat`.
     """
     extra = unread_fields(fields)
-    history = history or read_history(fields.get("messages"), "messages")
+    history = history or read_history(fields.get("messages"), "messages", is_counted=is_counted)
     toolbox = read_toolbox(fields)
     options = read_options(fields)
     envelope = read(fields, Envelope, "")

@@ -51,12 +51,12 @@ def parse_cursor(body: bytes) -> Request:
     """
     normalised = normalise(decode_body(body))
     try:
-        request = build_request(normalised.fields, conversation=normalised.conversation)
+        request = build_request(normalised.fields, conversation=normalised.conversation, is_counted=True)
     except RequestError as error:
         raise normalised.places.relocated(error) from None
     return msgspec.structs.replace(
         request,
-        messages=tuple(normalised.places.placed(message) for message in request.messages),
+        messages=tuple(normalised.places.placed(message, index) for index, message in enumerate(request.messages)),
         ignored=tuple(dict.fromkeys((*normalised.ignored, *request.ignored))),
         notices=(*normalised.notices, *request.notices),
     )

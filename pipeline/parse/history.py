@@ -92,8 +92,8 @@ class History(msgspec.Struct, frozen=True):
     notices: tuple[Notice, ...]
 
 
-def read_history(value: Json, path: str) -> History:
-    """The messages in `value`, which stands at `path` in the body.
+def read_history(value: Json, path: str, *, is_counted: bool = False) -> History:
+    """The messages in `value`, which stands at `path` in the body; where it `is_counted`, any number of them.
 
     Raises:
         RequestError: no messages or too many, a wrong type, an unknown role; `param` names the field.
@@ -104,7 +104,8 @@ def read_history(value: Json, path: str) -> History:
     """
     if value is None or value == []:
         raise RequestError(f"{path} must hold at least one message.", param=path)
-    _check_counts(value, path)
+    if not is_counted:
+        _check_counts(value, path)
     bodies = read(value, list[MessageBody], path)
     reader = _TurnReader({call.id for body in bodies for call in body.tool_calls or ()})
     turns = [reader.turn(body, sent, f"{path}[{index}]") for index, (body, sent) in enumerate(zip(bodies, value, strict=True))]

@@ -3,7 +3,8 @@
 Theory of operation: the fields that several dialects spell differently meet here: three names for the token limit, `stop` as a string or a list,
 `response_format` and Responses' `text.format`, `reasoning_effort` and the `reasoning` object. Asking for an effort asks for reasoning. null means
 absent. Of two spellings of one wish the first in `TOKEN_LIMITS`, or else the one of Chat Completions, counts; the other is named in `unread` where it
-says something else. So is what an object that is read in part holds besides. Ranges are checked by the table of parameters, not here.
+says something else. So is what an object that is read in part holds besides, but for `response_format`: what nobody reads of it stays with it
+(`AnswerFormat.extra`). Ranges are checked by the table of parameters, not here.
 """
 
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import msgspec
 
 from pipeline.errors import RequestError
 from pipeline.events import Notice
-from pipeline.parse.body import is_object, read
+from pipeline.parse.body import is_object, read, unread
 from pipeline.request import AnswerFormat, Json, Options
 
 # the first one that is given counts; the older name goes last
@@ -65,6 +66,7 @@ READ_IN_PART = {
     "reasoning": frozenset(ReasoningBody.__struct_fields__),
 }
 _READ_INSIDE_SCHEMA = frozenset(SchemaBody.__struct_fields__)
+_NULL_IS_ABSENT = frozenset(FormatBody.__struct_fields__)
 
 
 class OptionFields(msgspec.Struct, frozen=True):
@@ -108,7 +110,7 @@ def read_options(fields: dict[str, Json]) -> OptionsRead:
     options = Options(
         max_tokens=next(iter(limits.values()), None),
         stop=stop,
-        answer_format=_answer_format(body),
+        answer_format=_answer_format(body, fields),
         parallel_tool_calls=body.parallel_tool_calls is not False,
         reasoning_effort=effort,
         reasoning=reasoning,
@@ -135,19 +137,21 @@ def _besides(fields: dict[str, Json]) -> Iterator[str]:
         value = fields.get(name)
         if is_object(value):
             yield from (f"{name}.{key}" for key, inner in value.items() if key not in known and inner is not None)
-    if is_object(asked := fields.get("response_format")):
-        yield from _beside_schema(asked, "response_format")
     if is_object(text := fields.get("text")) and is_object(asked := text.get("format")):
-        yield from _beside_schema(asked, "text.format")
+        besides = _beside_schema(asked)
+        inside: dict[str, Json] = besides.pop("json_schema", {}) if asked["type"] == "json_schema" else {}
+        yield from (f"text.format.{key}" for key, inner in besides.items() if inner is not None)
+        yield from (f"text.format.json_schema.{key}" for key in inside)
 
 
-def _beside_schema(asked: dict[str, Json], path: str) -> Iterator[str]:
-    """The paths of what a format, which was found to be one, holds unread."""
+def _beside_schema(asked: dict[str, Json]) -> dict[str, Json]:
+    """What a format, which was found to be one, holds unread; what it holds so inside `json_schema` stands there under that name."""
     nested = asked.get("json_schema")
     known = {"type"} if asked["type"] != "json_schema" else {"type", "json_schema"} if is_object(nested) else {"type", *_READ_INSIDE_SCHEMA}
-    yield from (f"{path}.{key}" for key, inner in asked.items() if key not in known and inner is not None)
-    if is_object(nested) and "json_schema" in known:
-        yield from (f"{path}.json_schema.{key}" for key in nested if key not in _READ_INSIDE_SCHEMA)
+    besides = unread(asked, known, _NULL_IS_ABSENT)
+    if "json_schema" in known and is_object(nested) and (inside := unread(nested, _READ_INSIDE_SCHEMA)):
+        besides["json_schema"] = inside
+    return besides
 
 
 def _stop(value: str | list[str] | None) -> tuple[tuple[str, ...], tuple[Notice, ...]]:
@@ -160,9 +164,10 @@ def _stop(value: str | list[str] | None) -> tuple[tuple[str, ...], tuple[Notice,
     return stop, (Notice("empty_stop", "an empty stop text would end every answer at once, and was left out"),)
 
 
-def _answer_format(body: OptionFields) -> AnswerFormat:
+def _answer_format(body: OptionFields, fields: dict[str, Json]) -> AnswerFormat:
     if body.response_format is not None:
-        return _format(body.response_format, "response_format")
+        found = _format(body.response_format, "response_format")
+        return msgspec.structs.replace(found, extra=_beside_schema(fields["response_format"]))
     if body.text is not None and body.text.format is not None:
         return _format(body.text.format, "text.format")
     return AnswerFormat()

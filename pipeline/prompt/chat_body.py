@@ -32,7 +32,7 @@ import msgspec
 from pipeline.errors import UnsupportedParameter
 from pipeline.events import Notice
 from pipeline.prompt.chat_tools import choice_value, tool_object
-from pipeline.prompt.unread import CALL, MESSAGE, PART, TOOL, bounded, kept, names_inside
+from pipeline.prompt.unread import CALL, FORMAT, MESSAGE, PART, TOOL, bounded, kept, names_inside
 from pipeline.request import AnswerFormat, ImagePart, Json, Message, OpaquePart, Part, Request, Role, TextPart, ToolCall, ToolMode
 
 PASS_ALL = "all"
@@ -176,6 +176,12 @@ def why_left_out(name: str, profile: ChatProfile) -> str | None:
     return None
 
 
+def image_refused(part: ImagePart, path: str) -> UnsupportedParameter:
+    """The error of an image that the target does not take; `path` is where it stands in the Request, which counts if the part knows no place."""
+    place = part.path or path
+    return UnsupportedParameter(f"{place} is an image, and this model takes none.", param=place)
+
+
 def prompt_text(request: Request) -> str:
     """What the model reads, as one text for the usage estimate: messages, calls and tools, and a line for each image."""
     texts: list[str] = []
@@ -262,7 +268,7 @@ def _part(part: Part, path: str, profile: ChatProfile) -> dict[str, Json]:
     if isinstance(part, OpaquePart):
         return part.fields
     if not profile.images:
-        raise UnsupportedParameter(f"{path} is an image, and this model takes none.", param=path)
+        raise image_refused(part, path)
     image: dict[str, Json] = {"url": part.url} if part.detail == "auto" else {"url": part.url, "detail": part.detail}
     return _with({"type": "image_url", "image_url": image}, part.extra, PART, profile)
 
@@ -285,8 +291,9 @@ def _options(request: Request, profile: ChatProfile) -> dict[str, Json]:
         fields[profile.token_limit_field] = options.max_tokens
     if options.stop:
         fields["stop"] = list(options.stop)
-    if options.answer_format.kind != "text":
-        fields["response_format"] = _format(options.answer_format)
+    answer_format = _with(_format(options.answer_format), options.answer_format.extra, FORMAT, profile)
+    if answer_format != {"type": "text"}:
+        fields["response_format"] = answer_format
     if options.reasoning_effort and profile.reasoning_effort:
         fields["reasoning_effort"] = options.reasoning_effort
     if options.verbosity is not None and profile.verbosity:
@@ -296,7 +303,7 @@ def _options(request: Request, profile: ChatProfile) -> dict[str, Json]:
     return fields
 
 
-def _format(answer_format: AnswerFormat) -> Json:
+def _format(answer_format: AnswerFormat) -> dict[str, Json]:
     if answer_format.kind != "json_schema":
         return {"type": answer_format.kind}
     # the name is required by OpenAI and optional here

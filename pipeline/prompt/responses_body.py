@@ -29,7 +29,7 @@ import msgspec
 
 from pipeline.errors import UnsupportedParameter
 from pipeline.events import Notice
-from pipeline.prompt.chat_body import UNNAMED_SCHEMA, ChatProfile, cache_key, why_left_out
+from pipeline.prompt.chat_body import UNNAMED_SCHEMA, ChatProfile, cache_key, image_refused, why_left_out
 from pipeline.prompt.chat_tools import NO_PARAMETERS
 from pipeline.prompt.unread import bounded, unread_inside
 from pipeline.request import AnswerFormat, ImagePart, Json, Message, OpaquePart, Part, Request, Role, TextPart, Tool, ToolMode
@@ -65,7 +65,7 @@ def write_responses_body(request: Request, profile: ChatProfile) -> bytes:
     first = 0
     if len(messages) > 1 and messages[0].role is Role.SYSTEM and all(isinstance(part, TextPart) for part in messages[0].parts):
         body["instructions"], first = messages[0].text, 1
-    customs = {call.id for message in messages for call in message.tool_calls if call.custom}
+    customs: set[str] = set()
     body["input"] = [item for place in range(first, len(messages)) for item in _items(messages[place], f"messages[{place}]", customs, profile)]
     body |= {"store": False, "stream": True}
     body |= _tools(request)
@@ -123,7 +123,10 @@ def _why_left_out(name: str, profile: ChatProfile) -> str | None:
 
 
 def _items(message: Message, path: str, customs: set[str], profile: ChatProfile) -> Iterator[dict[str, Json]]:
-    """One message as items: a result is one, and calls stand behind the text that they came with."""
+    """One message as items: a result is one, and calls stand behind the text that they came with.
+
+    `customs` are the ids whose latest call so far is one of a custom tool: models count their calls anew, and an id may have been any tool's before.
+    """
     if message.role is Role.TOOL:
         kind = "custom_tool_call_output" if message.tool_call_id in customs else "function_call_output"
         yield {"type": kind, "call_id": message.tool_call_id, "output": _content(message, path, profile)}
@@ -132,8 +135,10 @@ def _items(message: Message, path: str, customs: set[str], profile: ChatProfile)
         yield {"type": "message", "role": message.role.value, "content": _content(message, path, profile)}
     for call in message.tool_calls:
         if call.custom:
+            customs.add(call.id)
             yield {"type": "custom_tool_call", "call_id": call.id, "name": call.name, "input": call.arguments}
         else:
+            customs.discard(call.id)
             arguments = call.arguments if call.arguments.strip() else "{}"
             yield {"type": "function_call", "call_id": call.id, "name": call.name, "arguments": arguments}
 
@@ -152,7 +157,7 @@ def _part(part: Part, role: Role, path: str, profile: ChatProfile) -> dict[str, 
         return {"type": "output_text" if role is Role.ASSISTANT else "input_text", "text": part.text}
     if isinstance(part, ImagePart):
         if not profile.images:
-            raise UnsupportedParameter(f"{path} is an image, and this model takes none.", param=path)
+            raise image_refused(part, path)
         image: dict[str, Json] = {"type": "input_image", "image_url": part.url}
         return image if part.detail == "auto" else {**image, "detail": part.detail}
     return _opaque(part)

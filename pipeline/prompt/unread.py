@@ -1,4 +1,4 @@
-"""The client's fields that stand unread inside messages, parts, calls and tools, by name.
+"""The client's fields that stand unread inside messages, parts, calls, tools and the format of the answer, by name.
 
 Theory of operation: whatever nobody reads of such a thing is in its `extra` (`pipeline.request`). An upstream whose prompt has no place for it, or
 whose profile does not let it through, leaves it out, and the client is told the name: the path without numbers, such as `messages.cache_control` or
@@ -17,9 +17,16 @@ MESSAGE = "messages"
 PART = "messages.content"
 CALL = "messages.tool_calls"
 TOOL = "tools"
+FORMAT = "response_format"
 
 # where a thing stands -> the objects in it of which a part is read
-INSIDE = {MESSAGE: frozenset[str](), PART: frozenset({"image_url"}), CALL: frozenset({"function", "custom"}), TOOL: frozenset({"function", "custom"})}
+INSIDE = {
+    MESSAGE: frozenset[str](),
+    PART: frozenset({"image_url"}),
+    CALL: frozenset({"function", "custom"}),
+    TOOL: frozenset({"function", "custom"}),
+    FORMAT: frozenset({"json_schema"}),
+}
 
 MAX_NAMES = 32
 MAX_NAME_CHARS = 100
@@ -62,6 +69,7 @@ def names_inside(request: Request) -> Iterator[str]:
             yield from _names(call.extra, CALL)
     for tool in request.tools:
         yield from _names(tool.extra, TOOL)
+    yield from _names(request.options.answer_format.extra, FORMAT)
 
 
 def kept(extra: dict[str, Json], place: str, passes: Callable[[str], bool]) -> dict[str, Json]:

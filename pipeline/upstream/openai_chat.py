@@ -8,7 +8,7 @@ from pipeline.parameters import Family, ignored_by
 from pipeline.prompt.chat_body import left_out, not_passed, not_passed_inside, write_chat_body
 from pipeline.request import Request
 from pipeline.upstream.base import Outgoing
-from pipeline.upstream.openai_http import CHAT, OpenAIConfig, OpenAIUpstream, endpoint_url
+from pipeline.upstream.openai_http import CHAT, OpenAIConfig, OpenAIUpstream, call_ids, endpoint_url
 from pipeline.wire.openai_chat import OpenAIChatDecoder
 from pipeline.wire.openai_errors import OpenAIErrors
 
@@ -42,6 +42,7 @@ class OpenAIChatUpstream(OpenAIUpstream):
         return OpenAIChatDecoder(
             new_id=self._new_id,
             tools=[tool.name for tool in outgoing.request.tools],
+            taken_ids=call_ids(outgoing.request),
             reasoning_field=self._config.profile.reasoning_field,
             errors=errors,
         )

@@ -2,15 +2,17 @@
 
 Theory of operation: a subclass says which endpoint it posts to, how a request becomes a body, and which codec reads the answer. A request is written
 in the form that the profile takes, within the window if one is known and something is to become of what is longer; else the upstream is the judge.
-The body is posted to `{base_url}/{endpoint}`; one piece of the answer's body, which is one read, goes through the codec and is one list. A read that
-gives no event (a comment, half an event) gives no list; an empty piece is the transport's word for silence and gives an empty one. An HTTP error, a
-redirect and a broken connection are `Failed`.
+The body is posted to `{base_url}/{endpoint}`; one piece of the answer's body, which is one read, goes through the codec and is one list. A read of
+data that say nothing yet is a list with `Progress`; one of less (a comment, half an event) gives no list; an empty piece is the transport's word for
+silence and gives an empty one. An answer that has said why it ended is waited for only `END_WAIT_SECONDS` more, for its usage and its end mark, and
+is none the worse for lacking them. An HTTP error, a redirect and a broken connection are `Failed`.
 
 Invariants: the key and the operator's own headers go to the configured host only, never into an error, a log or a repr; redirects are not followed.
 Closing the generator closes the connection, in every state; one whose answer is complete is used again if the body's frame ends at once. Left alone:
 retries and clocks, which are the flow's; and which models there are, since the upstream itself says so.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
@@ -21,9 +23,10 @@ from urllib.parse import urlsplit, urlunsplit
 import anyio
 import msgspec
 
+from pipeline.clocks import Quiet
 from pipeline.credential import Credential, Kind
 from pipeline.errors import AuthenticationError, PenstockError, ProtocolViolation, UpstreamError, UpstreamUnusable
-from pipeline.events import Failed, Finish, UpstreamEvent
+from pipeline.events import Failed, Finish, Progress, UpstreamEvent
 from pipeline.identity import Identity
 from pipeline.models import Model
 from pipeline.prompt.chat_body import ChatProfile, prompt_text
@@ -41,6 +44,9 @@ from pipeline.wire.openai_errors import OpenAIErrors
 
 CHAT, RESPONSES = "chat/completions", "responses"
 ENDPOINTS = (CHAT, RESPONSES)
+END_WAIT_SECONDS = 5.0
+"""How long an answer is waited for that only lacks its end mark; this is looked at whenever something comes, be it silence."""
+
 MAX_ERROR_BYTES = 65_536
 ERROR_SECONDS = 5.0
 """How long the body of an HTTP error may take; what has come by then is not waited for any longer."""
@@ -75,7 +81,17 @@ class OpenAIConfig(msgspec.Struct, frozen=True):
 
 
 class Decoder(Protocol):
-    """A codec; the list that ends the answer has `Finish` or `Failed` last."""
+    """A codec; the list that ends the answer has `Finish` or `Failed` last.
+
+    `data_events` counts the events with data that it has taken.
+    """
+
+    data_events: int
+
+    @property
+    def awaits_end(self) -> bool:
+        """Whether the answer is complete but for its end mark and what may stand before that."""
+        ...
 
     def feed(self, data: bytes) -> list[UpstreamEvent]:
         """Consume the next read."""
@@ -84,6 +100,11 @@ class Decoder(Protocol):
     def end(self, fault: PenstockError | None = None) -> list[UpstreamEvent]:
         """End of the body, and what broke it off."""
         ...
+
+
+def call_ids(request: Request) -> frozenset[str]:
+    """The ids of the calls in the history, none of which a call of the answer may have."""
+    return frozenset(call.id for message in request.messages for call in message.tool_calls)
 
 
 def endpoint_url(base_url: str, endpoint: str) -> str:
@@ -196,14 +217,24 @@ class OpenAIUpstream(ABC):
 
     async def _read(self, response: Response, decoder: Decoder) -> AsyncGenerator[list[UpstreamEvent], None]:
         fault: PenstockError | None = None
-        is_over = False
+        is_over, ends_at = False, math.inf
+        quiet = Quiet()
         try:
             async with aclosing(pieces(response)) as received:
                 async for piece in received:
-                    events = decoder.feed(piece)
+                    taken = decoder.data_events
+                    events: list[UpstreamEvent] = decoder.feed(piece)
+                    if not decoder.awaits_end:
+                        ends_at = math.inf
+                    elif (now := anyio.current_time()) >= ends_at:
+                        events = [*events, *decoder.end()]
+                    else:
+                        ends_at = min(ends_at, now + END_WAIT_SECONDS)
+                    if not events and decoder.data_events > taken:
+                        events = [Progress()]
                     is_over = bool(events) and isinstance(events[-1], Finish | Failed)
                     try:
-                        if events or not piece:
+                        if quiet.passes(events) or not piece:
                             yield events
                     finally:
                         # behind the last list, so that nobody waits for it; and also when the reader leaves with that list
@@ -213,9 +244,8 @@ class OpenAIUpstream(ABC):
                         return
         except UpstreamError as error:
             fault = error
-        events = decoder.end(fault)
-        if events:
-            yield events
+        if last := decoder.end(fault):
+            yield last
 
     async def _refusal(self, response: Response, secrets: Sequence[str]) -> PenstockError | None:
         """Why there is no answer to read; its body is waited for only so long."""

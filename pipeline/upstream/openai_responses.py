@@ -12,7 +12,7 @@ from pipeline.prompt.chat_body import ChatProfile
 from pipeline.prompt.responses_body import RESPONSES_PROFILE, left_out, not_passed, not_passed_inside, write_responses_body
 from pipeline.request import Request
 from pipeline.upstream.base import Outgoing
-from pipeline.upstream.openai_http import RESPONSES, OpenAIConfig, OpenAIUpstream
+from pipeline.upstream.openai_http import RESPONSES, OpenAIConfig, OpenAIUpstream, call_ids
 from pipeline.wire.openai_errors import OpenAIErrors
 from pipeline.wire.openai_responses import OpenAIResponsesDecoder
 
@@ -37,4 +37,4 @@ class OpenAIResponsesUpstream(OpenAIUpstream):
         return Outgoing(request, body, prompt, ignored, notices, stops=request.options.stop)
 
     def _decoder(self, outgoing: Outgoing, errors: OpenAIErrors) -> OpenAIResponsesDecoder:
-        return OpenAIResponsesDecoder(new_id=self._new_id, errors=errors)
+        return OpenAIResponsesDecoder(new_id=self._new_id, taken_ids=call_ids(outgoing.request), errors=errors)

@@ -8,30 +8,29 @@ send names late or in pieces. The rules, first one first:
 - without an id, the index decides; without both, the last call goes on unless there is a name, which opens one;
 - a call whose arguments are a finished object, or that has another name already, is not continued by a name with arguments: that is a further call.
 
-Events do not nest, so one call is open at a time. What comes behind it, calls and text alike, waits until the open call's arguments are a finished
-JSON object, or the answer's end. A call starts when its name is certain: it is one that the client offers and no beginning of another, or the
-arguments have begun.
+Events do not nest, so one call is open at a time. What comes behind it, calls and text alike, waits until the open call's arguments are a whole JSON
+object, or the answer's end. A call starts when its name is certain: it is one that the client offers and no beginning of another, or the arguments
+have begun.
 
-The call of a custom tool has raw text for arguments, in which nothing says that it is over: the next call does, or the answer's end.
+The call of a custom tool has raw text for arguments, in which nothing says that it is over, and the next call may come before its last piece: so it
+ends with the answer. In an answer that was cut short it is whole only if a whole call was begun behind it and none of its own input came later; the
+first call that is not known to be whole then stays open, and what waits behind it is left out with a Notice `call_cut`.
 
 Invariants: nothing raises; time is linear. Arguments pass as they came; empty ones become `{}`; those that are no JSON value at the call's end are
 named by a Notice `invalid_arguments` before it. A custom tool's input is never looked at, and may be empty. A call that never got a name is dropped
-with a Notice. Ids are kept; a missing or repeated one is made anew.
+with a Notice. Ids are kept; a missing one is made anew, and so is one that repeats another of the answer or of the conversation.
 """
 
-import re
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Set
 from itertools import pairwise
 
 import msgspec
 
 from pipeline.events import Notice, RefusalDelta, TextDelta, ThinkingDelta, ToolCallDelta, ToolCallEnd, ToolCallStart, UpstreamEvent
+from pipeline.wire.openai_arguments import ObjectScan, is_json
 
 Spoken = TextDelta | ThinkingDelta | RefusalDelta
-
-_STRUCTURE = re.compile(r'["{}\[\]]')
-_IN_STRING = re.compile(r'["\\]')
 
 
 class CallDelta(msgspec.Struct, frozen=True, gc=False):
@@ -42,41 +41,6 @@ class CallDelta(msgspec.Struct, frozen=True, gc=False):
     name: str = ""
     arguments: str = ""
     custom: bool = False
-
-
-class ObjectScan:
-    r"""Whether a text that comes in pieces has reached the end of its outermost brackets.
-
-    >>> scan = ObjectScan()
-    >>> [scan.feed(piece) for piece in ('{"a": "}', '\\', '"', '", "b": [1]', '}')]
-    [False, False, False, False, True]
-    """
-
-    def __init__(self) -> None:
-        self.closed = False
-        self._depth = 0
-        self._in_string = False
-        self._escaped = False  # the text so far ends with a backslash inside a string
-
-    def feed(self, text: str) -> bool:
-        """Look at the next piece."""
-        at, size = 0, len(text)
-        if self._escaped and text:
-            at, self._escaped = 1, False
-        while at < size:
-            found = (_IN_STRING if self._in_string else _STRUCTURE).search(text, at)
-            if found is None:
-                break
-            at = found.end()
-            if found[0] == '"':
-                self._in_string = not self._in_string
-            elif found[0] == "\\":
-                self._escaped = at == size
-                at += 1
-            else:
-                self._depth += 1 if found[0] in "{[" else -1
-                self.closed = self.closed or self._depth == 0
-        return self.closed
 
 
 class _Call:
@@ -90,11 +54,13 @@ class _Call:
         self.number: int | None = None
         self.ended = False
         self.custom = False
+        self.is_interleaved = False  # arguments came when a later call had begun
         self.has_arguments = False
         self.pieces: list[str] = []
         self.sent = 0
         self._scan = ObjectScan()
         self._scanned = 0
+        self._was_json: bool | None = None  # when the object had reached its end
 
     @property
     def is_finished(self) -> bool:
@@ -105,6 +71,15 @@ class _Call:
             self._scan.feed(piece)
         self._scanned = len(self.pieces)
         return self._scan.closed
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing more of the arguments is to come: they are a whole JSON object. Looked at once, when that has its end."""
+        if not self.is_finished:
+            return False
+        if self._was_json is None:
+            self._was_json = is_json("".join(self.pieces))
+        return self._was_json
 
     @property
     def is_whole(self) -> bool:
@@ -128,6 +103,7 @@ class _Call:
             self.next_name = delta.name
         if delta.arguments:
             self.pieces.append(delta.arguments)
+            self._was_json = self._was_json and delta.arguments.isspace()
             self.has_arguments = self.has_arguments or not delta.arguments.isspace()
 
 
@@ -142,27 +118,23 @@ class ChatCalls:
     [ToolCallStart(index=0, id='call_1', name='now'), ToolCallDelta(index=0, arguments='{}'), ToolCallEnd(index=0)]
     """
 
-    def __init__(self, *, new_id: Callable[[], str], names: Collection[str] = ()) -> None:
-        """`names` are the tools that the client offers, where that is known."""
+    def __init__(self, *, new_id: Callable[[], str], names: Collection[str] = (), taken_ids: Collection[str] = ()) -> None:
+        """`names` are the tools that the client offers, where that is known; `taken_ids` are those of the conversation's earlier calls."""
         self.count = 0
         self._new_id = new_id
         # A name that begins another one may still be the first piece of that; in order, one of those that it begins stands right behind it.
         self._certain_names = frozenset(name for name, following in pairwise([*sorted(set(names)), ""]) if not following.startswith(name))
         self._last: _Call | None = None
+        self._newest: _Call | None = None
         self._by_id: dict[str, _Call] = {}
         self._by_index: dict[int, _Call] = {}
-        self._ids: set[str] = set()
+        self._ids = set(taken_ids)
         self._queue: deque[_Call | Spoken] = deque()
-        self._ended_invalid = False
 
     @property
     def are_whole(self) -> bool:
-        """Whether the arguments of every call so far are JSON: what was cut off inside a call, or before its arguments, is not whole.
-
-        Of the last call, a custom tool's input is never known to be.
-        """
-        waiting = [call for call in self._queue if isinstance(call, _Call)]
-        return not self._ended_invalid and all(call.is_whole or (call.custom and call is not waiting[-1]) for call in waiting)
+        """Whether every call so far is known to be: what was cut off inside a call, or before its arguments, is not whole."""
+        return not self._halves()
 
     def add(self, delta: CallDelta, events: list[UpstreamEvent]) -> None:
         """The next entry of `tool_calls`."""
@@ -170,13 +142,14 @@ class ChatCalls:
         if call is None:
             call = self._open(delta, events)
         else:
-            self._identify(call, delta)
+            self._identify(call, delta, events)
         if call.ended:
-            if delta.arguments.strip() or (call.custom and delta.arguments):
+            if delta.arguments.strip():
                 events.append(Notice("late_arguments", f"{call.name}: arguments behind their end were dropped"))
             elif delta.name:
                 call.next_name = delta.name
             return
+        call.is_interleaved = call.is_interleaved or bool(delta.arguments and call is not self._newest)
         call.take(delta)
         self._advance(events)
 
@@ -189,8 +162,35 @@ class ChatCalls:
             events.append(event)
 
     def end(self, events: list[UpstreamEvent], *, cut: bool = False) -> None:
-        """The answer ends properly: everything that waits comes out. One that was `cut` short may end inside its last call, which then stays open."""
-        self._advance(events, final=True, cut=cut)
+        """The answer ends properly, and everything that waits comes out; of one that was `cut` short, what stands before the first half call."""
+        halves = self._halves() if cut else frozenset[_Call]()
+        queue = self._queue
+        while queue:
+            head = queue.popleft()
+            if not isinstance(head, _Call):
+                events.append(head)
+            elif not head.name:
+                events.append(Notice("nameless_call", "the upstream sent a tool call without a name; it was dropped"))
+            else:
+                self._send(head, events)
+                if head in halves:
+                    behind = f"; what came behind it was left out ({len(queue)} pieces)" if queue else ""
+                    why = "the upstream ended its answer inside the call; the call was not completed"
+                    events.append(Notice("call_cut", f"{head.name}: {why}{behind}"))
+                    queue.clear()
+                else:
+                    self._end(head, events)
+
+    def _halves(self) -> Set[_Call]:
+        """The waiting calls that are not known to be whole."""
+        halves, is_backed = set[_Call](), False
+        for call in reversed(self._queue):
+            if isinstance(call, _Call) and not (is_backed and call.custom and not call.is_interleaved):
+                is_whole = call.is_whole
+                is_backed = is_backed or is_whole
+                if not is_whole:
+                    halves.add(call)
+        return halves
 
     def _find(self, delta: CallDelta) -> _Call | None:
         """The call that a delta continues."""
@@ -224,66 +224,58 @@ class ChatCalls:
         call = _Call(delta.index, delta.id)
         if not delta.name and here is not None:
             call.name, here.next_name = here.next_name, ""
-        if delta.id in self._ids:
-            events.append(Notice("duplicate_call_id", "two calls of the answer had the same id; the later one got a new id"))
-            call.id = self._new_id()
         if delta.id:
-            self._ids.add(call.id)
             self._by_id[delta.id] = call
+            self._take_id(call, delta.id, events)
         if delta.index is not None:
             self._by_index[delta.index] = call
-        self._last = call
+        self._last = self._newest = call
         self._queue.append(call)
         return call
 
-    def _identify(self, call: _Call, delta: CallDelta) -> None:
+    def _take_id(self, call: _Call, call_id: str, events: list[UpstreamEvent]) -> None:
+        """Give a call its id, or a new one where another call has that."""
+        if call_id in self._ids:
+            events.append(Notice("duplicate_call_id", "a call had the id of an earlier one; it got a new id"))
+            call_id = self._new_id()
+        call.id = call_id
+        self._ids.add(call_id)
+
+    def _identify(self, call: _Call, delta: CallDelta, events: list[UpstreamEvent]) -> None:
         """Remember what else this call is known by; an id that comes before its start is still its own."""
         if delta.id and delta.id not in self._by_id:
             self._by_id[delta.id] = call
             if not call.id and call.number is None:
-                call.id = delta.id
-                self._ids.add(delta.id)
+                self._take_id(call, delta.id, events)
         if delta.index is not None:
             self._by_index.setdefault(delta.index, call)
         self._last = call
 
-    def _advance(self, events: list[UpstreamEvent], *, final: bool = False, cut: bool = False) -> None:
+    def _advance(self, events: list[UpstreamEvent]) -> None:
         """Let out what is certain, from the head of the queue."""
         queue = self._queue
         while queue:
             head = queue[0]
             if not isinstance(head, _Call):
                 events.append(head)
-            elif head.name:
-                if head.number is None and not self._start(head, events, final=final):
-                    return
-                self._send(head, events)
-                if not final and (len(queue) == 1 or not (head.is_finished or (head.custom and head is not self._last))):
-                    return
-                if cut and len(queue) == 1 and not head.is_whole:
-                    events.append(Notice("call_cut", f"{head.name}: the upstream ended its answer inside the call; the call was not completed"))
-                else:
-                    self._end(head, events)
-            elif final:
-                events.append(Notice("nameless_call", "the upstream sent a tool call without a name; it was dropped"))
             else:
-                return
+                if head.name and (head.number is not None or head.has_arguments or head.name in self._certain_names):
+                    self._send(head, events)
+                if head.number is None or len(queue) == 1 or not head.is_complete:
+                    return
+                self._end(head, events)
             queue.popleft()
 
-    def _start(self, call: _Call, events: list[UpstreamEvent], *, final: bool) -> bool:
-        """Start a call if its name is certain."""
-        if not (final or call.has_arguments or call.name in self._certain_names):
-            return False
-        if not call.id:
-            call.id = self._new_id()
-            self._ids.add(call.id)
-        call.number = self.count
-        self.count += 1
-        events.append(ToolCallStart(call.number, call.id, call.name, call.custom))
-        return True
-
     def _send(self, call: _Call, events: list[UpstreamEvent]) -> None:
-        number = call.number or 0
+        """Start a call, and send what there is of it."""
+        if call.number is None:
+            if not call.id:
+                call.id = self._new_id()
+                self._ids.add(call.id)
+            call.number = self.count
+            self.count += 1
+            events.append(ToolCallStart(call.number, call.id, call.name, call.custom))
+        number = call.number
         events += [ToolCallDelta(number, piece) for piece in call.pieces[call.sent :]]
         call.sent = len(call.pieces)
 
@@ -295,19 +287,5 @@ class ChatCalls:
         elif not call.has_arguments:
             events.append(ToolCallDelta(number, "{}"))
         elif not is_json("".join(call.pieces)):
-            self._ended_invalid = True
             events.append(Notice("invalid_arguments", f"{call.name}: the arguments are not valid JSON, and were passed on as they are"))
         events.append(ToolCallEnd(number))
-
-
-def is_json(text: str) -> bool:
-    """Whether a text is one JSON value.
-
-    >>> is_json('{"a": 1}'), is_json('{"a": ')
-    (True, False)
-    """
-    try:
-        msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return False
-    return True

@@ -1,14 +1,13 @@
 """The answer of a Chat Completions upstream: bytes to events.
 
-Theory of operation: the first byte says what the body is. `{` or `[` begins a whole completion or an error, which is held to its end, since some
-servers answer so although a stream was asked for; `<` begins a page of HTML, which is no answer; everything else is an event stream. Each `data:` of
-it is one chunk, read leniently: unknown fields, null and missing ones are of no effect. A delta's reasoning comes out before its text, refusal and
-tool calls; `pipeline.wire.openai_calls` makes the calls well formed.
+Theory of operation: the body is an event stream, or a whole completion or an error, since some servers answer so although a stream was asked for
+(`AnswerBody`). Each `data:` of a stream is one chunk, read leniently: unknown fields, null and missing ones are of no effect. A delta's reasoning
+comes out before its text, refusal and tool calls; `pipeline.wire.openai_calls` makes the calls well formed.
 
 The answer ends with `[DONE]`, or with the body if a finish_reason came before. Only then are the usage, the last one that was told, and `Finish`
-sent, since usage comes behind the finish_reason. A body that ends with neither was cut, and so was one that ends with `[DONE]` alone while a call's
-arguments are not JSON: what nobody said was finished is never given out as a call to run. Text alone before such a `[DONE]` is an answer, named by a
-Notice, since many servers leave the reason out.
+sent, since usage comes behind the finish_reason. A body that ends with neither was cut, and so was one that ends with `[DONE]` alone, or for a reason
+that is not known here, while a call is not known to be whole: what nobody said was finished is never given out as a call to run. Text alone before
+such an end is an answer, named by a Notice, since many servers leave the reason out; `[DONE]` with neither a reason nor anything before it is none.
 
 Invariants: nothing raises; the same bytes give the same events however they are cut; after `Finish` or `Failed` nothing more comes. Keep-alives and
 comments give no event. What is passed over or mended is named by a Notice, once each. What is held is at most one unfinished event or one whole
@@ -18,16 +17,16 @@ Left alone: text that waits behind a call when the stream fails, as the call its
 """
 
 from collections.abc import Callable, Collection
-from enum import Enum, auto
 
 from pipeline.errors import PenstockError, ProtocolViolation, StreamCut, UpstreamError, UpstreamUnavailable
 from pipeline.events import Failed, Finish, FinishReason, Notice, RefusalDelta, TextDelta, ThinkingDelta, UpstreamEvent, UsageReport
 from pipeline.request import Json
+from pipeline.wire.answer_body import AnswerBody
 from pipeline.wire.json_values import as_list, as_object, decode_json
 from pipeline.wire.openai_calls import CallDelta, ChatCalls
 from pipeline.wire.openai_chunks import Chunk, ChunkCall, ChunkDelta, ChunkFunction, arguments_of, decode_chunk, mended, read_usage, text_of
 from pipeline.wire.openai_errors import OpenAIErrors
-from pipeline.wire.sse import MAX_EVENT_BYTES, ServerSentEvent, SseDecoder
+from pipeline.wire.sse import MAX_EVENT_BYTES, ServerSentEvent
 
 REQUEST_HEADERS = {"Content-Type": "application/json", "Accept": "text/event-stream", "Accept-Encoding": "identity"}
 """The headers of a request for a stream, without the credential."""
@@ -45,29 +44,21 @@ FINISH_REASONS = {
     "stop_sequence": FinishReason.STOP,
     "tool_use": FinishReason.TOOL_CALLS,
 }
-"""An upstream's word -> what it means; any other word is `stop` with a Notice."""
+"""An upstream's word -> what it means; any other word is `stop` with a Notice where no call can be half."""
 
 CUTTING = (FinishReason.LENGTH, FinishReason.CONTENT_FILTER)
 """The reasons that cut an answer short, perhaps inside a call."""
 
-# Words for an answer that was broken off (OpenRouter, DeepSeek): passing it on as finished would be a lie.
+# Words for an answer that was broken off (OpenRouter, DeepSeek, vLLM, SGLang): passing it on as finished would be a lie.
 FAILURES: dict[str, tuple[type[UpstreamError], str]] = {
     "error": (UpstreamError, "The upstream broke the answer off with an error."),
+    "abort": (UpstreamError, "The upstream broke the answer off."),
+    "cancelled": (UpstreamError, "The upstream broke the answer off."),
+    "canceled": (UpstreamError, "The upstream broke the answer off."),
     "insufficient_system_resource": (UpstreamUnavailable, "The upstream broke the answer off for want of resources."),
 }
 
 _DONE = b"[DONE]"
-_BOM = b"\xef\xbb\xbf"
-_BLANK = b" \t\r\n"
-
-
-class State(Enum):
-    """What the body is."""
-
-    START = auto()
-    STREAM = auto()
-    WHOLE = auto()
-    OVER = auto()
 
 
 class OpenAIChatDecoder:
@@ -85,77 +76,69 @@ class OpenAIChatDecoder:
         *,
         new_id: Callable[[], str],
         tools: Collection[str] = (),
+        taken_ids: Collection[str] = (),
         reasoning_field: str = "reasoning_content",
         errors: OpenAIErrors | None = None,
         max_event_bytes: int = MAX_EVENT_BYTES,
     ) -> None:
-        """`tools` are the names that the client offers; of two fields with reasoning in one delta, `reasoning_field` counts."""
-        self.state = State.START
+        """`tools` are the names that the client offers, `taken_ids` those of the calls in the history.
+
+        Of two fields with reasoning in one delta, `reasoning_field` counts.
+        """
+        self.is_over = False
+        self.data_events = 0
+        self._body = AnswerBody(max_event_bytes)
         self._errors = errors or OpenAIErrors()
         self._reasoning_first = reasoning_field == "reasoning"
-        self._max_event_bytes = max_event_bytes
-        self._sse = SseDecoder(max_event_bytes)
-        self._held = bytearray()  # the body's beginning, and a whole body
-        self._calls = ChatCalls(new_id=new_id, names=tools)
+        self._calls = ChatCalls(new_id=new_id, names=tools, taken_ids=taken_ids)
         self._raw: str | None = None
+        self._goes_on = False  # behind a finish_reason
         self._usage: UsageReport | None = None
         self._has_spoken = False
         self._noted: set[str] = set()
         self._events: list[UpstreamEvent] = []  # those of the feed that is running
 
+    @property
+    def awaits_end(self) -> bool:
+        """Whether all is said and why it ended, so that only the usage and the end mark may follow.
+
+        It never is with a server that gives a reason on each chunk.
+        """
+        return self._raw is not None and self._has_spoken and not self._goes_on and not self.is_over
+
     def feed(self, data: bytes) -> list[UpstreamEvent]:
         """Consume the next read and return its events; none after the end."""
         events = self._events = []
-        if self.state is State.START:
-            data = self._begin(data)
-        if self.state is State.WHOLE:
-            self._held += data
-            if len(self._held) > self._max_event_bytes:
-                self._fail(ProtocolViolation(f"The upstream sent an answer of more than {self._max_event_bytes} bytes."))
-        elif self.state is State.STREAM:
-            for event in self._sse.feed(data):
+        if not self.is_over:
+            for event in self._body.feed(data):
                 self._dispatch(event)
-            if self._sse.fault is not None:
-                self._fail(self._sse.fault)
+            if self._body.fault is not None:
+                self._fail(self._body.fault)
         return events
 
     def end(self, fault: PenstockError | None = None) -> list[UpstreamEvent]:
         """End of the body; `fault` is what broke it off, None for a proper end. An answer that was complete before is none the worse for it."""
         events = self._events = []
-        if self.state is State.WHOLE:
-            self._read_whole(fault)
-        elif self.state is State.STREAM and self._sse.unfinished:
-            # some servers leave the last empty line out
-            for event in self._sse.feed(b"\n\n"):
-                if event.data.strip() == _DONE or decode_chunk(event.data) is not None:
-                    self._dispatch(event)
-        if self.state is not State.OVER:
+        if self.is_over:
+            return events
+        whole = self._body.whole
+        if whole is not None:
+            self._read_whole(whole, fault)
+        for event in self._body.end():
+            if event.data.strip() == _DONE or decode_chunk(event.data) is not None:
+                self._dispatch(event)
+        if not self.is_over:
             if self._raw is not None:
                 self._finish()
             else:
                 self._fail(fault or StreamCut("The upstream's stream ended before its end mark."))
         return events
 
-    def _begin(self, data: bytes) -> bytes:
-        """Look for the body's first byte; returns what to read once it is known."""
-        self._held += data
-        head = bytes(self._held.lstrip(_BLANK))
-        text = head.removeprefix(_BOM).lstrip(_BLANK)
-        if not text or (len(head) < len(_BOM) and _BOM.startswith(head)):
-            # of blanks and a mark, all that counts is how much of the mark there was
-            self._held = bytearray(head[: len(_BOM)])
-            return b""
-        self._held = bytearray()
-        if text.startswith(b"<"):
-            self._fail(ProtocolViolation("The upstream answered with a page of HTML instead of an answer of the API."))
-        else:
-            self.state = State.WHOLE if text.startswith((b"{", b"[")) else State.STREAM
-        return text
-
     def _dispatch(self, event: ServerSentEvent) -> None:
         data = event.data.strip()
-        if self.state is State.OVER or not data:
+        if self.is_over or not data:
             return
+        self.data_events += 1
         if data == _DONE:
             self._finish()
             return
@@ -176,9 +159,7 @@ class OpenAIChatDecoder:
                 self._note("mended_text", "the upstream sent bytes or escapes that are no characters; they were replaced by U+FFFD")
         return chunk
 
-    def _read_whole(self, fault: PenstockError | None) -> None:
-        data = bytes(self._held)
-        self._held = bytearray()
+    def _read_whole(self, data: bytes, fault: PenstockError | None) -> None:
         if data.startswith(b"["):  # a list around an error
             self._fail(fault or self._errors.from_stream(decode_json(data)))
             return
@@ -197,7 +178,7 @@ class OpenAIChatDecoder:
         is_flat = chunk.object == "error" or (chunk.choices is None and chunk.code is not None and isinstance(chunk.message, str))
         if chunk.error or is_flat:
             self._fail(self._errors.from_stream(decode_json(data)))
-        return self.state is State.OVER
+        return self.is_over
 
     def _read(self, chunk: Chunk) -> None:
         usage = chunk.usage
@@ -211,7 +192,9 @@ class OpenAIChatDecoder:
             if delta is None and not self._has_spoken:
                 delta = choice.message
             if delta is not None:
+                before = len(self._events)
                 self._read_delta(delta)
+                self._goes_on = self._goes_on or (self._raw is not None and len(self._events) > before)
             if isinstance(choice.finish_reason, str) and choice.finish_reason:
                 self._raw = choice.finish_reason
             usage = usage or choice.usage  # Moonshot's place for it
@@ -240,7 +223,7 @@ class OpenAIChatDecoder:
                 calls.add(_call_delta(call), events)
         if delta.function_call is not None:
             calls.add(CallDelta(name=text_of(delta.function_call.name), arguments=arguments_of(delta.function_call.arguments)), events)
-        self._has_spoken = self._has_spoken or len(events) > before
+        self._has_spoken = self._has_spoken or any(not isinstance(event, Notice) for event in events[before:])
 
     def _read_parts(self, content: Json) -> None:
         """Content as a list of parts, as Mistral's reasoning models send it."""
@@ -262,10 +245,13 @@ class OpenAIChatDecoder:
             error, message = FAILURES[raw]
             self._fail(error(message))
             return
-        if raw is None and not self._calls.are_whole:
+        if raw is None and not self._has_spoken:
+            self._fail(StreamCut("The upstream's stream ended before it began."))
+            return
+        reason = FINISH_REASONS.get(raw or "")
+        if reason is None and not self._calls.are_whole:
             self._fail(StreamCut("The upstream's stream ended inside a tool call."))
             return
-        reason = FINISH_REASONS.get(raw or "stop")
         self._calls.end(self._events, cut=reason in CUTTING)
         if raw is None:
             self._note("no_finish_reason", "the upstream ended its answer without saying why")
@@ -275,11 +261,11 @@ class OpenAIChatDecoder:
             reason = FinishReason.STOP
         self._report_usage()
         self._events.append(Finish(reason, raw))
-        self.state = State.OVER
+        self.is_over = True
 
     def _fail(self, error: PenstockError) -> None:
-        if self.state is not State.OVER:
-            self.state = State.OVER
+        if not self.is_over:
+            self.is_over = True
             if self._has_spoken:  # a fault that comes first must be the first event
                 self._report_usage()
             self._events.append(Failed(error))

@@ -6,7 +6,7 @@ each of them once. The answer ends with `response.completed`, `response.incomple
 has told, and the usage. A whole response is read as such an end that comes first.
 
 A body that ends otherwise, `[DONE]` or not, was cut, and so was an answer that is completed while a call is not: what nobody said was finished is
-never given out as a call to run. An answer that is incomplete ends with its reason, and a call that it broke off has no end.
+never given out as a call to run. An answer that is incomplete ends with its reason, and a call that it may have broken off has no end.
 
 Invariants: nothing raises; the same bytes give the same events however they are cut; after `Finish` or `Failed` nothing more comes. What is passed
 over or mended is named by a Notice, once each. What is held is at most one unfinished event or one whole response, of `MAX_EVENT_BYTES`, what a call
@@ -15,7 +15,7 @@ that is still open keeps back, and the texts that were told, to know them when t
 Left alone: text that waits behind a call when the stream fails, as the call itself; progress of tools that the upstream runs.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import msgspec
 
@@ -51,11 +51,22 @@ class OpenAIResponsesDecoder:
     [TextDelta(text='Hi'), Finish(reason=<FinishReason.STOP: 'stop'>, raw='completed')]
     """
 
-    def __init__(self, *, new_id: Callable[[], str], errors: OpenAIErrors | None = None, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
-        """`new_id` makes ids for calls that come without one."""
+    awaits_end = False
+    """What ends the answer is also the last of it."""
+
+    def __init__(
+        self,
+        *,
+        new_id: Callable[[], str],
+        taken_ids: Collection[str] = (),
+        errors: OpenAIErrors | None = None,
+        max_event_bytes: int = MAX_EVENT_BYTES,
+    ) -> None:
+        """`new_id` makes ids for calls that come without one; `taken_ids` are those of the calls in the history."""
         self.is_over = False
+        self.data_events = 0
         self._body = AnswerBody(max_event_bytes)
-        self._items = ResponseItems(new_id=new_id)
+        self._items = ResponseItems(new_id=new_id, taken_ids=taken_ids)
         self._errors = errors or OpenAIErrors()
         self._usage: UsageReport | None = None
         self._has_spoken = False
@@ -88,7 +99,10 @@ class OpenAIResponsesDecoder:
 
     def _dispatch(self, sent: ServerSentEvent) -> None:
         data = sent.data.strip()
-        if self.is_over or not data or data == _DONE:
+        if self.is_over or not data:
+            return
+        self.data_events += 1
+        if data == _DONE:
             return
         if sent.event == "error":
             self._fail(self._errors.from_stream(decode_json(data)))
@@ -111,6 +125,13 @@ class OpenAIResponsesDecoder:
             self._fail(self._errors.from_stream(decode_json(data)))
         else:
             self._read_item(action, event, name)
+        self._tell_fault()
+
+    def _tell_fault(self) -> bool:
+        """Whether the items cannot be what the upstream meant, which ends the answer."""
+        if self._items.fault is not None:
+            self._fail(self._items.fault)
+        return self._items.fault is not None
 
     def _decoded(self, data: bytes) -> ResponsesEvent | None:
         event = decode_event(data)
@@ -193,12 +214,15 @@ class OpenAIResponsesDecoder:
         if status not in ("completed", "incomplete"):
             self._fail(ProtocolViolation("The upstream's answer is not finished."))
             return
-        items.final(response.get("output"), events)
+        is_cut = status == "incomplete"
+        items.final(response.get("output"), events, cut=is_cut)
+        if self._tell_fault():
+            return
         items.settle_offers(events)
         if status == "completed" and not items.calls.are_whole:
             self._fail(StreamCut("The upstream's stream ended inside a tool call."))
             return
-        items.calls.end(events)
+        items.calls.end(events, cut=is_cut)
         reason, raw = (FinishReason.STOP, status) if status == "completed" else self._why_incomplete(response)
         if reason is FinishReason.STOP and items.calls.count:
             reason = FinishReason.TOOL_CALLS

@@ -1,20 +1,26 @@
 """The calls of a Responses answer, one after the other, and the text between them in its place.
 
 Theory of operation: calls are opened, grow and are done in any order; what comes out is start, deltas and end of one call at a time, numbered from 0.
-The call that was opened first is let out as it comes; other calls and all text wait behind it until it is over. It is over when its item is done, or
-when something waits and all of its arguments were told.
+The call that was opened first is let out as it comes; other calls and all text wait behind it until it is over. A function's call is over when all of
+its arguments were told and are JSON, and its item is done or something waits. A custom tool's input is any text, so its call is over only when its
+item is completed.
 
-Invariants: nothing raises; time is linear. A call starts when its name is known, and ends only if it was done, or if its arguments are JSON at the
-answer's proper end; `are_whole` says whether that is so for all. Arguments pass as they came; a function's empty ones become `{}`, and those of a
-done call that are no JSON are named by a Notice `invalid_arguments` before the end. Ids are kept; a missing or repeated one is made anew. A call that
-never got a name is dropped with a Notice.
+At the answer's proper end a call ends that was done, or whose arguments were all told or are JSON; `are_whole` says whether that is so for all. An
+answer that is incomplete was broken off somewhere: there a function's call ends only if its arguments are JSON, and a custom tool's if its item was
+completed. The first call that does not end stays open, and what waits behind it is left out with a Notice `call_cut`.
+
+Invariants: nothing raises; time is linear. A call starts when its name is known. Arguments pass as they came; a function's empty ones become `{}`,
+and those that are no JSON are named by a Notice `invalid_arguments` before the end. Ids are kept; a missing one is made anew, and so is one that
+repeats another of the answer or of the conversation. A call that never got a name is dropped with a Notice.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from pipeline.events import Notice, RefusalDelta, TextDelta, ThinkingDelta, ToolCallDelta, ToolCallEnd, ToolCallStart, UpstreamEvent
-from pipeline.wire.openai_calls import is_json
+from pipeline.request import Json
+from pipeline.wire.json_values import decode_json
+from pipeline.wire.openai_arguments import is_json
 
 Spoken = TextDelta | ThinkingDelta | RefusalDelta
 
@@ -63,12 +69,16 @@ class Call:
         self.has_shown = False
         self.offered = ""  # arguments in the item as it was added, which count only if none are told later
         self.was_told = False  # all of its arguments, by one event or more
-        self.is_settled = False  # so, and they can be run
+        self.is_settled = False  # so, and they are JSON; never of a custom tool's call
         self.is_done = False
+        self.is_completed = False  # its item is done, and was not broken off
         self.is_cut = False  # its item was done, and not completed
+        self.is_contradicted = False  # its arguments were told twice, and not the same
         self.is_queued = False
         self.has_ended = False
         self.told = Pieces()
+        self._decoded: Json = None
+        self._decoded_chars = -1  # of how much of them
 
     @property
     def arguments(self) -> str:
@@ -77,6 +87,7 @@ class Call:
 
     def add(self, piece: str) -> None:
         """More of the arguments."""
+        self.is_settled = False
         self.told.add(piece)
         self.waiting.append(piece)
 
@@ -89,7 +100,21 @@ class Call:
         """All of the arguments were told; looks at them the first time, since a server may say so again and again."""
         if not self.was_told:
             self.was_told = True
-            self.is_settled = self.custom or is_json(self.arguments)
+            self.is_settled = not self.custom and is_json(self.arguments)
+
+    def complete(self) -> None:
+        """Its item is completed, as the upstream says."""
+        if not self.is_completed:
+            self.is_completed, self.is_cut = True, False
+            self.was_told, self.is_settled = True, not self.custom and is_json(self.arguments)
+
+    def says(self, arguments: str) -> bool:
+        """Whether these are its arguments, if need be in other words."""
+        if self.custom or arguments == self.arguments:
+            return arguments == self.arguments
+        if self._decoded_chars != self.told.chars:
+            self._decoded, self._decoded_chars = _decoded(self.arguments), self.told.chars
+        return self._decoded is not None and self._decoded == _decoded(arguments)
 
     @property
     def shown_name(self) -> str:
@@ -102,24 +127,24 @@ class CallQueue:
 
     >>> events, queue = [], CallQueue(new_id=lambda: "call_1")
     >>> call = Call(custom=False)
-    >>> call.name, call.is_done = "now", True
-    >>> queue.open(call, events), queue.speak(TextDelta("So."), events)
-    (None, None)
+    >>> call.name = "now"
+    >>> call.add("{}"), call.complete(), queue.open(call, events), queue.speak(TextDelta("So."), events)
+    (None, None, None, None)
     >>> events[-2:]
     [ToolCallEnd(index=0), TextDelta(text='So.')]
     """
 
-    def __init__(self, *, new_id: Callable[[], str]) -> None:
-        """`new_id` makes ids for calls that come without one."""
+    def __init__(self, *, new_id: Callable[[], str], taken_ids: Collection[str] = ()) -> None:
+        """`new_id` makes ids for calls that come without one; `taken_ids` are those of the conversation's earlier calls."""
         self.count = 0
         self._new_id = new_id
-        self._ids: set[str] = set()
+        self._ids = set(taken_ids)
         self._waiting: deque[Call | Spoken] = deque()
 
     @property
     def are_whole(self) -> bool:
-        """Whether every call so far may end."""
-        return all(_may_end(entry) for entry in self._waiting if isinstance(entry, Call))
+        """Whether every call so far may end with an answer that is completed."""
+        return all(_may_end(entry, cut=False) for entry in self._waiting if isinstance(entry, Call))
 
     def open(self, call: Call, events: list[UpstreamEvent]) -> None:
         """A further call."""
@@ -144,13 +169,13 @@ class CallQueue:
                 events.append(head)
             else:
                 self._show(head, events)
-                if not (head.is_done and not head.is_cut) and not (head.is_settled and len(waiting) > 1):
+                if not _is_over(head, is_waited_for=len(waiting) > 1):
                     return
                 self._close(head, events)
             waiting.popleft()
 
-    def end(self, events: list[UpstreamEvent]) -> None:
-        """The answer ends properly: everything that waits comes out, up to a call that was cut off."""
+    def end(self, events: list[UpstreamEvent], *, cut: bool) -> None:
+        """The answer ends: everything that waits comes out, up to a call that may not end. `cut` says that the answer is incomplete."""
         waiting = self._waiting
         while waiting:
             head = waiting.popleft()
@@ -158,7 +183,7 @@ class CallQueue:
                 events.append(head)
                 continue
             self._show(head, events)
-            if not _may_end(head):
+            if not _may_end(head, cut=cut):
                 behind = f"; what came behind it was left out ({len(waiting)} pieces)" if waiting else ""
                 events.append(Notice("call_cut", f"{head.shown_name}: the upstream ended its answer inside the call{behind}"))
                 return
@@ -181,7 +206,7 @@ class CallQueue:
     def _identify(self, call: Call, events: list[UpstreamEvent]) -> None:
         call.id = call.upstream_id
         if call.id in self._ids:
-            events.append(Notice("duplicate_call_id", "two calls of the answer had the same id; the later one got a new id"))
+            events.append(Notice("duplicate_call_id", "a call had the id of an earlier one; it got a new id"))
             call.id = ""
         call.id = call.id or self._new_id()
         self._ids.add(call.id)
@@ -200,10 +225,21 @@ class CallQueue:
         events.append(ToolCallEnd(call.number))
 
 
-def _may_end(call: Call) -> bool:
-    """Whether a call is complete at the answer's end: it was done, or all of its arguments were told, or they are JSON; or it is dropped anyhow."""
+def _decoded(arguments: str) -> Json:
+    return decode_json(arguments.encode(errors="replace"))
+
+
+def _is_over(call: Call, *, is_waited_for: bool) -> bool:
+    """Whether a call ends while the answer goes on."""
+    return call.is_completed if call.custom or not call.name else call.is_settled and (call.is_completed or is_waited_for)
+
+
+def _may_end(call: Call, *, cut: bool) -> bool:
+    """Whether a call is complete when the answer ends; one without a name is dropped anyhow."""
     if not call.name:
         return True
-    if call.is_done:
-        return not call.is_cut or (not call.custom and is_json(call.arguments))
-    return call.is_settled or (not call.custom and is_json(call.arguments))
+    if not call.custom and is_json(call.arguments):
+        return True
+    if cut:
+        return call.custom and call.is_completed
+    return not call.is_cut if call.is_done else call.custom and call.was_told

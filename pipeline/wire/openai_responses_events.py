@@ -198,14 +198,6 @@ def decode_event(data: bytes) -> ResponsesEvent | None:
         return None
 
 
-_USAGE_NAMES = {
-    "input_tokens": "prompt_tokens",
-    "output_tokens": "completion_tokens",
-    "input_tokens_details": "prompt_tokens_details",
-    "output_tokens_details": "completion_tokens_details",
-}
-
-
 def read_response_usage(value: Json) -> UsageReport | None:
     """The `usage` of a response; None where it counts nothing. Some servers use the names of Chat Completions.
 

@@ -180,6 +180,4 @@ def _may_be(item: Item, fields: dict[str, Json]) -> bool:
 def _is_repeated(item: Item, fields: dict[str, Json]) -> bool:
     """Whether it is the same call under another id."""
     call = item.call
-    return (
-        call is not None and call.name == fields.get("name") and call.arguments == arguments_of(fields.get("input" if call.custom else "arguments"))
-    )
+    return call is not None and call.name == fields.get("name") and call.says(arguments_of(fields.get("input" if call.custom else "arguments")))

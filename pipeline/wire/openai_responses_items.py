@@ -2,8 +2,9 @@
 
 Theory of operation: an answer is a list of items: messages, reasoning, calls. The API tells each text up to five times: in deltas, when a part is
 done, twice; when the item is done; and in the response at the end. What has been told already is kept for each item, so that each later telling only
-adds what is missing. One that says something else is named by a Notice, and what was told first stays. What is only told at the end comes out at
-the end.
+adds what is missing. One that says something else is named by a Notice, and what was told first stays; but what a call does must not depend on
+chance, so that of a custom tool's call, or of arguments that are no JSON, it is a `fault` if the client has seen the first telling. What is only told
+at the end comes out at the end.
 
 A blank line stands between two parts of the reasoning. Items that are none of these, such as the record of a search that the upstream ran, are named
 by a Notice.
@@ -12,11 +13,13 @@ Invariants: nothing raises; time is linear in what the upstream sends. Left alon
 calls and text (`CallQueue`).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
+from pipeline.errors import ProtocolViolation
 from pipeline.events import Notice, RefusalDelta, TextDelta, ThinkingDelta, UpstreamEvent
 from pipeline.request import Json
-from pipeline.wire.json_values import as_list, as_object, decode_json
+from pipeline.wire.json_values import as_list, as_object
+from pipeline.wire.openai_arguments import is_json
 from pipeline.wire.openai_chunks import arguments_of, text_of
 from pipeline.wire.openai_responses_calls import Call, CallQueue
 from pipeline.wire.openai_responses_events import PARTS, Channel
@@ -39,18 +42,18 @@ class ResponseItems:
 
     >>> events, items = [], ResponseItems(new_id=lambda: "call_1")
     >>> items.delta(Channel.TEXT, "m", 0, 0, "Hi", events)
-    >>> items.final([{"type": "message", "id": "m", "content": [{"type": "output_text", "text": "Hi!"}]}], events)
+    >>> items.final([{"type": "message", "id": "m", "content": [{"type": "output_text", "text": "Hi!"}]}], events, cut=False)
     >>> events
     [TextDelta(text='Hi'), TextDelta(text='!')]
     """
 
-    def __init__(self, *, new_id: Callable[[], str]) -> None:
-        """`new_id` makes ids for calls that come without one."""
-        self.calls = CallQueue(new_id=new_id)
+    def __init__(self, *, new_id: Callable[[], str], taken_ids: Collection[str] = ()) -> None:
+        """`new_id` makes ids for calls that come without one; `taken_ids` are those of the conversation's earlier calls."""
+        self.calls = CallQueue(new_id=new_id, taken_ids=taken_ids)
+        self.fault: ProtocolViolation | None = None
         self._finder = ItemFinder()
         self._thought_at: tuple[Item, Channel, int] | None = None
         self._noted: set[tuple[str, str]] = set()
-        self._has_contradicted = False
 
     def add(self, value: Json, index: int | None, events: list[UpstreamEvent]) -> None:
         """An item begins."""
@@ -88,9 +91,10 @@ class ResponseItems:
             return
         call.name = call.name or name
         self._complete(call, full, events)
-        if full:
-            call.settle()
-        self.calls.advance(events)
+        if self.fault is None:
+            if full:
+                call.settle()
+            self.calls.advance(events)
 
     def item_done(self, value: Json, index: int | None, events: list[UpstreamEvent]) -> None:
         """All of an item."""
@@ -99,18 +103,24 @@ class ResponseItems:
         if kind is Kind.OTHER:
             self._note_other(fields, events)
             return
-        self._settle(self._finder.done(kind, fields, index) or self._open(kind, fields, index), fields, events)
+        item = self._finder.done(kind, fields, index) or self._open(kind, fields, index)
+        self._settle(item, fields, events, completed=text_of(fields.get("status")) in ("", "completed"))
 
-    def final(self, output: Json, events: list[UpstreamEvent]) -> None:
-        """The whole output, at the end."""
-        for place, value in enumerate(as_list(output)):
+    def final(self, output: Json, events: list[UpstreamEvent], *, cut: bool) -> None:
+        """The whole output, at the end. In an answer that was `cut` short, an item is completed if it says so and is not the last one."""
+        values = as_list(output)
+        for place, value in enumerate(values):
             fields = as_object(value)
             kind = KINDS.get(text_of(fields.get("type")), Kind.OTHER)
             if kind is Kind.OTHER:
                 self._note_other(fields, events)
                 continue
             item = self._finder.counterpart(kind, fields, place) or self._open(kind, fields, None)
-            self._settle(item, fields, events)
+            status = text_of(fields.get("status"))
+            completed = (status == "completed" and place + 1 < len(values)) if cut else status != "incomplete"
+            self._settle(item, fields, events, completed=completed)
+            if self.fault is not None:
+                return
 
     def settle_offers(self, events: list[UpstreamEvent]) -> None:
         """Take the arguments with which a call was added, where nothing was told of them later."""
@@ -138,10 +148,10 @@ class ResponseItems:
     def _open(self, kind: Kind, fields: dict[str, Json], index: int | None) -> Item:
         return self._finder.open(kind, text_of(fields.get("id")), index, custom=fields.get("type") == "custom_tool_call")
 
-    def _settle(self, item: Item, fields: dict[str, Json], events: list[UpstreamEvent]) -> None:
-        """Add what an item's own fields say beyond what was told of it."""
+    def _settle(self, item: Item, fields: dict[str, Json], events: list[UpstreamEvent], *, completed: bool) -> None:
+        """Add what an item's own fields say beyond what was told of it; `completed` says that nothing of it is missing."""
         if item.call is not None:
-            self._settle_call(item, item.call, fields, events)
+            self._settle_call(item, item.call, fields, events, completed=completed)
         else:
             told: dict[Channel, list[str]] = {}
             for channel, text in self._parts(fields, events):
@@ -150,13 +160,18 @@ class ResponseItems:
                 self._say_all(item, channel, texts, events)
         item.is_done = True
 
-    def _settle_call(self, item: Item, call: Call, fields: dict[str, Json], events: list[UpstreamEvent]) -> None:
+    def _settle_call(self, item: Item, call: Call, fields: dict[str, Json], events: list[UpstreamEvent], *, completed: bool) -> None:
         self._describe(item, fields)
         full = arguments_of(fields.get("input" if call.custom else "arguments"))
         self._complete(call, full or ("" if call.told.chars else call.offered), events)
-        is_cut = fields.get("status") == "incomplete"
-        call.is_cut = is_cut and (call.is_cut or not call.is_done)
+        if self.fault is not None:
+            return
         call.is_done = True
+        if completed:
+            call.complete()
+        else:
+            call.settle()
+            call.is_cut = fields.get("status") == "incomplete" and not call.is_completed
         self._enqueue(item, events)
 
     def _describe(self, item: Item, fields: dict[str, Json]) -> None:
@@ -182,18 +197,27 @@ class ResponseItems:
 
     def _complete(self, call: Call, full: str, events: list[UpstreamEvent]) -> None:
         """All of a call's arguments: add what is missing."""
-        if not full or full.isspace():
-            return
         told = call.told
-        if told.begin(full) and not call.has_ended:
+        if not full or (full.isspace() and not call.custom):
+            return
+        if told.begin(full) and (not call.has_ended or len(full) == told.chars):
             if len(full) > told.chars:
                 call.add(full[told.chars :])
-        elif self._has_contradicted or (call.was_told and len(full) <= told.chars):
-            return  # which was looked at before
-        elif full != told.text and (call.custom or not _is_same_json(full, told.text)):
+        elif call.is_contradicted or (call.is_settled and len(full) <= told.chars):
+            # what was looked at before is not looked at again; of a custom tool's call, that not even two tellings agree
+            if call.custom and not call.has_ended:
+                self._fail(call)
+        elif not call.says(full):
+            call.is_contradicted = True
+            if call.has_shown and not call.has_ended and (call.custom or not is_json(call.arguments)):
+                self._fail(call)
+                return
             self._contradict(events)
             if not call.has_shown and not call.has_ended:
                 call.replace(full)
+
+    def _fail(self, call: Call) -> None:
+        self.fault = ProtocolViolation(f"The upstream told the arguments of {call.shown_name or 'a call'} twice, and not the same.")
 
     def _say_rest(self, item: Item, channel: Channel, part: int | None, full: str, events: list[UpstreamEvent]) -> None:
         said = item.said_on(channel)
@@ -248,10 +272,4 @@ class ResponseItems:
         self.note("output_item_dropped", kind if kind in OTHER_ITEMS else "an item of a type that is not known here", events)
 
     def _contradict(self, events: list[UpstreamEvent]) -> None:
-        self._has_contradicted = True
         self.note("contradictory_text", "the upstream told a text twice, and not the same; what it told first stays", events)
-
-
-def _is_same_json(one: str, other: str) -> bool:
-    value = decode_json(one.encode(errors="replace"))
-    return value is not None and value == decode_json(other.encode(errors="replace"))

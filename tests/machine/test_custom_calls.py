@@ -117,6 +117,17 @@ def test_an_input_without_its_end_is_half_of_one(arguments):
         assert last.error.code == "tool_call_cut"
 
 
+@pytest.mark.parametrize("arguments", ["{", '{"in', ' {"input"', '{"input":', '{"input": 1', '{"reason":"x","inp', '{"reason":"x'])
+def test_O5_the_beginning_of_an_object_is_no_input(arguments):
+    for pieces in splits(arguments, seeds=5):
+        events = called(pieces)
+        assert text_of(events) == ""
+        assert codes_of(events)[-1:] == ["call_cut"]
+        assert not any(isinstance(event, ToolCallEnd) for event in events)
+        assert isinstance(last := events[-1], Failed)
+        assert last.error.code == "tool_call_cut"
+
+
 @given(st.text(), st.booleans(), st.lists(st.integers(0, 400)))
 def test_O5_any_input_comes_back(text, ascii_only, edges):
     arguments = json.dumps({"input": text}, ensure_ascii=ascii_only)

@@ -3,6 +3,8 @@
 import pytest
 
 from pipeline.errors import UnsupportedParameter
+from pipeline.prompt.chat_body import ChatProfile, write_chat_body
+from pipeline.prompt.responses_body import write_responses_body
 from pipeline.request import Grammar, ImagePart, Message, OpaquePart, Role, TextPart, Tool, ToolCall, ToolChoice, ToolMode
 from tests.support.cursor_bodies import FLAT_PATCH, GRAMMAR, HELLO, NESTED_READ, PATCH, READ_SCHEMA, call, calls, normalised, parse, refused, result
 
@@ -34,7 +36,7 @@ def test_an_agent_turn_in_the_form_of_responses():
     assert request.messages == (
         Message(Role.SYSTEM, (TextPart("You are an agent."),)),
         Message(Role.SYSTEM, (TextPart("Be brief."),)),
-        Message(Role.USER, (TextPart("Fix it"), ImagePart("data:x"))),
+        Message(Role.USER, (TextPart("Fix it"), ImagePart("data:x", path="input[1].content[1]"))),
         Message(
             Role.ASSISTANT,
             (TextPart("Look."),),
@@ -79,9 +81,28 @@ def test_empty_tools():
 
 
 def test_what_is_no_text_knows_where_it_stood():
-    document = {"type": "document", "source": {"type": "text", "data": "d"}}
-    request = parse(input=[{"type": "reasoning"}, {"role": "user", "content": [{"type": "thinking"}, document]}], instructions="A")
-    assert request.messages[1].parts == (OpaquePart("document", document, "input[1].content[1]"),)
+    sound = {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}
+    request = parse(input=[{"type": "reasoning"}, {"role": "user", "content": [{"type": "thinking"}, sound]}], instructions="A")
+    assert request.messages[1].parts == (OpaquePart("input_audio", sound, "input[1].content[1]"),)
+
+
+@pytest.mark.parametrize("write", [write_chat_body, write_responses_body])
+def test_n3_an_image_that_a_target_does_not_take_is_named_where_the_client_put_it(write):
+    content = [{"type": "thinking"}, {"type": "text", "text": ""}, {"type": "text", "text": "a"}, {"type": "input_image", "image_url": "data:x"}]
+    request = parse(input=[{"type": "reasoning"}, {"role": "user", "content": content}], instructions="A")
+    with pytest.raises(UnsupportedParameter) as caught:
+        write(request, ChatProfile(images=False))
+    assert caught.value.param == "input[1].content[3]"
+    assert caught.value.param in caught.value.message
+
+
+@pytest.mark.parametrize("write", [write_chat_body, write_responses_body])
+def test_n3_an_image_in_its_place_is_named_there(write):
+    request = parse(messages=[HELLO, {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:x"}}]}])
+    assert request.messages[1].parts == (ImagePart("data:x"),)
+    with pytest.raises(UnsupportedParameter) as caught:
+        write(request, ChatProfile(images=False))
+    assert caught.value.param == "messages[1].content[0]"
 
 
 # body -> where its first fault stands, in the body as sent
@@ -115,10 +136,11 @@ REFUSED = {
     "N4 calls no list": ({"messages": [{"role": "assistant", "tool_calls": "x"}]}, "messages[0].tool_calls"),
     "N4 call of another type": ({"messages": [calls({**call(), "type": "magic"})]}, "messages[0].tool_calls[0].type"),
     "N4 unknown item": ({"input": [HELLO, {"type": "teleport_call"}]}, "input[1].type"),
-    "N5 text part without text": (
-        {"input": [{"type": "function_call_output", "call_id": "c", "output": [{"type": "text"}]}]},
-        "input[0].output[0].text",
+    "N9 document source": (
+        {"input": [{"role": "user", "content": [{"type": "document", "source": {"type": "url", "url": "https://a.example/b"}}]}]},
+        "input[0].content[0].source.type",
     ),
+    "N9 document without a source": ({"messages": [{"role": "user", "content": [{"type": "document"}]}]}, "messages[0].content[0].source"),
     "N9 image source": (
         {"messages": [{"role": "user", "content": [{"type": "image", "source": {"type": "file"}}]}]},
         "messages[0].content[0].source.type",
@@ -138,7 +160,13 @@ def test_too_many_messages_are_refused_where_the_client_put_them():
     unanswered = [{"type": "function_call", "call_id": f"c{number}", "name": "f"} for number in range(10_000)]
     assert refused(input=[{"role": "user", "content": "x"}] * 10_001).param == "input"
     assert refused(input=unanswered + unanswered[:1]).param == "input"
-    assert refused(input=[*unanswered[:9_999], HELLO]).param == "input", "with the results that are put behind the calls"
+    assert refused(messages=[calls(*[call(f"c{number}") for number in range(10_001)])]).param == "messages[0].tool_calls"
+
+
+def test_n10_results_that_are_supplied_are_not_counted_as_the_clients():
+    made = [{"type": "function_call", "call_id": f"c{number}", "name": "f"} for number in range(9_999)]
+    assert len(parse(input=[*made, HELLO]).messages) == 1 + 9_999 + 1
+    assert len(parse(messages=[calls(*[call(f"c{number}") for number in range(10_000)])]).messages) == 1 + 10_000
 
 
 def test_the_table_of_parameters_holds_here_too():

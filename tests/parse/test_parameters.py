@@ -83,12 +83,7 @@ NOT_READ = [
     ({"stream": True, "stream_options": {"include_usage": True, "include_obfuscation": False}}, ["stream_options.include_obfuscation"]),
     ({"text": {"format": {"type": "text"}, "x": 1}}, ["text.x"]),
     ({"text": {"format": {"type": "json_schema", "schema": {}, "x": 1, "y": None}}}, ["text.format.x"]),
-    ({"response_format": {"type": "json_object", "schema": {}, "strict": None}}, ["response_format.schema"]),
-    (
-        {"response_format": {"type": "json_schema", "json_schema": {"schema": {}, "x": None}, "strict": True}},
-        ["response_format.strict", "response_format.json_schema.x"],
-    ),
-    ({"response_format": {"type": "json_schema", "schema": {}, "strict": True, "x": 1}}, ["response_format.x"]),
+    ({"text": {"format": {"type": "json_schema", "json_schema": {"schema": {}, "x": 1}, "y": 1}}}, ["text.format.y", "text.format.json_schema.x"]),
     ({"reasoning": True, "stream_options": None, "text": {}}, []),
     ({"tools": [TOOL], "tool_choice": "none", "function_call": "auto"}, ["function_call"]),
     ({"tools": [TOOL], "tool_choice": None, "function_call": "auto"}, []),
@@ -159,3 +154,19 @@ def test_agent_and_conversation_come_from_the_route():
     request = parse_chat(encode(), agent=True, conversation="c-1")
     assert (request.agent, request.conversation) == (True, "c-1")
     assert (parse().agent, parse().conversation) == (False, None)
+
+
+# response_format -> what nobody reads of it
+FORMATS = [
+    ({"type": "json_object", "schema": {}, "strict": None}, {"schema": {}}),
+    ({"type": "json_schema", "json_schema": {"schema": {}, "x": None}, "strict": True}, {"strict": True, "json_schema": {"x": None}}),
+    ({"type": "json_schema", "schema": {}, "strict": True, "x": 1}, {"x": 1}),
+    ({"type": "text", "x": None}, {"x": None}),
+    ({"type": "json_schema", "json_schema": {"schema": {}, "name": None}, "strict": None}, {}),
+]
+
+
+@pytest.mark.parametrize(("asked", "extra"), FORMATS, ids=str)
+def test_what_nobody_reads_of_the_format_stays_with_it(asked, extra):
+    request = parse(response_format=asked)
+    assert (request.options.answer_format.extra, request.ignored) == (extra, ())

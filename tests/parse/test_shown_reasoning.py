@@ -11,7 +11,8 @@ from pipeline.emit.base import AnswerHead
 from pipeline.emit.cursor import CursorStream
 from pipeline.emit.reasoning_display import displayed
 from pipeline.events import Event, Finish, Notice, RefusalDelta, TextDelta, ThinkingDelta, UsageReport
-from pipeline.parse.shown_reasoning import strip_shown, strip_text
+from pipeline.parse.cursor import parse_cursor
+from pipeline.parse.shown_reasoning import LARGE_CHARS, is_large, strip_shown, strip_text
 from pipeline.request import ImagePart, Message, Part, Request, Role, TextPart, ToolCall
 from pipeline.thinking_blocks import BLOCKS, Display
 
@@ -82,7 +83,10 @@ def test_O10_a_client_may_trim_it(display, thinking, text, changed):
     [
         "Use `<think>` for that.\n\nAnd </think> ends it.",
         "A tag: <think>\nHm.\n</think>\n\nin a sentence",
-        "Behind one line end\n<think>\nHm.\n</think>\n\nonly",
+        "Behind one line end\n<think>\nHm.</think>\n\nonly",
+        "Behind one line end\n<think> Hm.\n</think>\n\nonly",
+        "Behind one line end\n<think>\nHm.\n</think> only",
+        "```html\n<think>\nHm.\n</think>\n\n```",
         "```\n\n<think>\nHm.\n</think>\n\n```",
         "~~~ html\n\n<think>\nHm.\n</think>\n\n```\n\n<details>\n<summary>Thinking</summary>\n\nHm.\n\n</details>\n~~~",
         "```\n```py\n\n<think>\nHm.\n</think>\n\n```",
@@ -122,6 +126,11 @@ def test_O10_other_text_stays(text):
         ("Inline ```code``` here\n\n" + BLOCK + "Two.", "Inline ```code``` hereTwo."),
         ("One.\r\n\r\n" + BLOCK.replace("\n", "\r\n") + "Two.", "One.Two."),
         (BLOCK + "\n\n  indented", "\n\n  indented"),
+        (BLOCK + "one\n" + BLOCK + "two", "one\ntwo"),
+        ("one\n" + DETAILS + "two\n" + BLOCK.strip(), "one\ntwo"),
+        (BLOCK.strip() + "\none\n" + BLOCK.strip() + "\ntwo", "one\ntwo"),
+        ("one\r\n" + BLOCK.replace("\n", "\r\n") + "two", "one\r\ntwo"),
+        ("one\n<think>\nstopped", "one\n<think>\nstopped"),
     ],
 )
 def test_O10_blocks_go(text, left):
@@ -164,6 +173,41 @@ def test_O10_the_rest_of_a_part_and_a_message_stays():
     (after,) = strip_shown(request(message)).messages
     left = (image, TextPart("Yes.", {"cache_control": {"type": "ephemeral"}}))
     assert after == Message(Role.ASSISTANT, left, name="a", reasoning="r", extra={"x": 1})
+
+
+@pytest.mark.parametrize("apart", ["messages", "parts", "items"])
+def test_N4_O10_what_was_shown_in_texts_that_are_folded_goes(apart):
+    """Cursor sends one answer as several messages, items or parts, which become one text."""
+    texts = [BLOCK + "one", DETAILS + "two", BLOCK.strip(), "three"]
+    if apart == "parts":
+        entries: list[dict[str, object]] = [{"role": "assistant", "content": [{"type": "text", "text": text} for text in texts]}]
+    else:
+        kind = {"type": "message"} if apart == "items" else {}
+        entries = [{**kind, "role": "assistant", "content": text} for text in texts]
+    body = json.dumps({"model": "m", "messages": [{"role": "user", "content": "q"}, *entries, {"role": "user", "content": "r"}]})
+    assert strip_shown(parse_cursor(body.encode())).messages[1] == says("one\ntwo\nthree")
+
+
+def test_a_request_is_large_by_the_text_of_its_assistants():
+    long = "x" * LARGE_CHARS
+    assert not is_large(request(says(long + "x", role=Role.USER), says(long)))
+    assert is_large(request(says(long), says("x")))
+
+
+@pytest.mark.parametrize("unit", ["\n\n<think>\na", "\n```\n\n<details>\n<summary>Thinking</summary>"])
+def test_blocks_without_an_end_are_looked_for_once(unit):
+    """Text that is made to look like a million blocks costs what a search for one costs."""
+    text = "x" + unit * 200_000
+    before = time.thread_time()
+    assert strip_text(text) == text
+    assert time.thread_time() - before < 0.25
+
+
+def test_what_stands_behind_the_last_tag_is_not_looked_at():
+    text = "<details>" + "\n" * 5_000_000
+    before = time.thread_time()
+    assert strip_text(text) == text
+    assert time.thread_time() - before < 0.1
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from pipeline.prompt.chat_body import (
 )
 from pipeline.prompt.chat_tools import NO_PARAMETERS
 from pipeline.prompt.unread import MAX_NAME_CHARS, MAX_NAMES, unread_by_prompts, unread_inside
-from pipeline.request import Message, Request, Role, TextPart, Tool, ToolCall
+from pipeline.request import Message, Options, Request, Role, TextPart, Tool, ToolCall
 from tests.support.chat_bodies import JSON, NAMES, TEXT, TOOL, USER, WEATHER, parse
 
 ALL = ChatProfile()
@@ -297,25 +297,31 @@ def test_what_is_left_out_inside_other_objects_is_named_once():
         ],
         "tools": [{**TOOL, "cache_control": {}}, {"type": "function", "function": {"name": "f", "cache_control": {}, "y": 1}}],
         "text": {"verbosity": "low"},
+        "response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": {}, "x": 1}, "z": 1},
     }
     names = (
         *("messages.x", "messages.content.cache_control", "messages.content.image_url.format", "messages.tool_calls.extra_content"),
         *("tools.cache_control", "tools.function.cache_control", "tools.function.y"),
+        *("response_format.z", "response_format.json_schema.x"),
     )
     request = parse(**fields)
-    nothing, some = ChatProfile(pass_fields=()), ChatProfile(pass_fields=("tools.function.y", "messages.content.cache_control"), verbosity=True)
+    nothing, some = (
+        ChatProfile(pass_fields=()),
+        ChatProfile(pass_fields=("tools.function.y", "messages.content.cache_control", "response_format.z"), verbosity=True),
+    )
     assert unread_inside(request) == names
     assert unread_by_prompts(request) == (*names, "text.verbosity")
     assert not_passed_inside(request, ALL) == ("text.verbosity",)
     assert not_passed_inside(request, nothing) == (*names, "text.verbosity")
     assert not_passed_inside(request, some) == tuple(name for name in names if name not in some.pass_fields)
     bare = written(nothing, **fields)
-    assert not any(word in json.dumps(bare) for word in ("cache_control", "extra_content", "format", '"x"', '"y"', "low"))
+    assert not any(word in json.dumps(bare) for word in ("cache_control", "extra_content", '"format"', '"x"', '"y"', '"z"', "low"))
     assert bare["messages"][0] == {"role": "user", "content": "a"}
     body = written(some, **fields)
     assert body["messages"][0] == {"role": "user", "content": [{"type": "text", "text": "a", "cache_control": {}}]}
     assert body["tools"][1]["function"] == {"name": "f", "parameters": NO_PARAMETERS, "y": 1}
     assert body["verbosity"] == "low"
+    assert body["response_format"] == {"type": "json_schema", "json_schema": {"name": "n", "schema": {}}, "z": 1}
 
 
 def test_names_inside_are_bounded():
@@ -407,6 +413,8 @@ OPTIONAL = {
     "reasoning_effort": st.sampled_from(["low", "high"]),
     "verbosity": st.sampled_from(["low", "high"]),
     "client_metadata": JSON,
+    "response_format": beside(type=st.just("json_object"))
+    | beside(at=("json_schema",), type=st.just("json_schema"), json_schema=st.fixed_dictionaries({"name": NAMES, "schema": st.just({})})),
 }
 BODIES = st.fixed_dictionaries({"model": NAMES, "messages": st.lists(MESSAGES, min_size=1, max_size=5)}, optional=OPTIONAL)
 
@@ -427,7 +435,7 @@ def test_what_is_not_passed_on_is_named(body):
     nothing = ChatProfile(pass_fields=())
     request = parse_chat(json.dumps(body).encode())
     assert [*not_passed(request, nothing)] == [name for name in body if name in ("temperature", "verbosity", "client_metadata")]
-    plain = msgspec.structs.replace(request, extra={}, messages=(), tools=())
+    plain = msgspec.structs.replace(request, extra={}, messages=(), tools=(), options=Options())
     assert not_passed_inside(plain, nothing) == ()
     assert parse_chat(write_chat_body(request, nothing)).tools == tuple(msgspec.structs.replace(tool, extra={}) for tool in request.tools)
     assert unread_inside(parse_chat(write_chat_body(request, nothing))) == ()

@@ -95,6 +95,19 @@ def test_files_have_a_form_here_and_sounds_have_not():
         assert caught.value.param == "messages[0].content[0]"
 
 
+def test_the_latest_call_of_an_id_says_what_its_result_is():
+    """Models count their calls anew: one id is a custom tool's call in one turn and a function's in the next."""
+    patch = {"id": "call_0", "type": "custom", "custom": {"name": "ApplyPatch", "input": "p"}}
+    read = {"id": "call_0", "type": "function", "function": {"name": "Read", "arguments": "{}"}}
+    result = {"role": "tool", "tool_call_id": "call_0", "content": "ok"}
+    turns: list[list[dict[str, Any]]] = [[{"role": "assistant", "tool_calls": [made]}, result, USER] for made in (patch, read, patch)]
+    assert [item["type"] for item in items(USER, *turns[0], *turns[1], *turns[2]) if item["type"] != "message"] == [
+        *("custom_tool_call", "custom_tool_call_output"),
+        *("function_call", "function_call_output"),
+        *("custom_tool_call", "custom_tool_call_output"),
+    ]
+
+
 def test_calls_and_results():
     calls = [{"id": f"c{at}", "type": "function", "function": {"name": "now", "arguments": text}} for at, text in enumerate(['{"a": 1}', ""])]
     assert items(

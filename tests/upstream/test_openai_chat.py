@@ -24,7 +24,19 @@ from pipeline.errors import (
     UpstreamUnavailable,
     UpstreamUnusable,
 )
-from pipeline.events import Failed, Finish, FinishReason, Notice, TextDelta, ToolCallDelta, ToolCallEnd, ToolCallStart, UpstreamEvent, UsageReport
+from pipeline.events import (
+    Failed,
+    Finish,
+    FinishReason,
+    Notice,
+    Progress,
+    TextDelta,
+    ToolCallDelta,
+    ToolCallEnd,
+    ToolCallStart,
+    UpstreamEvent,
+    UsageReport,
+)
 from pipeline.flow import Exchange, Terms, collect, open_stream
 from pipeline.models import Model
 from pipeline.prompt.chat_body import ChatProfile
@@ -261,7 +273,7 @@ async def test_empty_pieces_are_silence_and_comments_are_nothing():
     async with httpx.AsyncClient(transport=httpx.MockTransport(lambda _: httpx.Response(200, stream=Body()))) as client:
         upstream = OpenAIChatUpstream("kimi", OpenAIChatConfig("http://a.example", OWN), client)
         batches = [batch async for batch in upstream.stream(upstream.write(HELLO), None)]
-    assert batches == [[], [TextDelta("a"), TextDelta("b")], [], [STOP]]
+    assert batches == [[], [TextDelta("a"), TextDelta("b")], [], [Progress()], [STOP]]
 
 
 @pytest.mark.parametrize("script", [[Late(5)], [Pause(5)], [text("x"), Pause(5)], [text("x") + chunk("stop"), Pause(5)]])

@@ -2,13 +2,16 @@
 
 from contextlib import aclosing
 
+import httpx
 import pytest
+import trio
 
+from pipeline.clocks import SILENCE_SECONDS
 from pipeline.credential import Credential, Kind, Secret
-from pipeline.errors import ContextLengthExceeded, PermissionDenied, UpstreamUnusable
-from pipeline.events import Failed
+from pipeline.errors import ContextLengthExceeded, PermissionDenied, StreamCut, UpstreamUnusable
+from pipeline.events import Failed, Finish, FinishReason, Notice, Progress, TextDelta, ToolCallStart, UsageReport
 from pipeline.prompt.window import Overflow
-from pipeline.request import ContextRule, Message, Request, Role, TextPart
+from pipeline.request import ContextRule, Message, Request, Role, TextPart, ToolCall
 from pipeline.upstream.openai_chat import OpenAIChatConfig, OpenAIChatUpstream
 from pipeline.upstream.openai_http import ENDPOINTS, KEY_HEADERS, endpoint_url
 from pipeline.upstream.openai_responses import OpenAIResponsesConfig, OpenAIResponsesUpstream
@@ -96,6 +99,108 @@ async def test_a_key_that_no_header_may_have_is_not_sent(kind):
 def test_base_urls_in_every_spelling(base_url, endpoint):
     for written in ENDPOINTS:
         assert endpoint_url(base_url.format(written), endpoint) == f"https://a.example/v1/{endpoint}"
+
+
+# -- what the reads of an answer become ------------------------------------------------------------------------------------------------------------
+
+
+class Body(httpx.AsyncByteStream):
+    """Pieces, each after so many seconds, and then silence: an empty piece every `SILENCE_SECONDS`, for as long as somebody reads."""
+
+    def __init__(self, timed):
+        self._timed = timed
+
+    async def __aiter__(self):
+        for seconds, piece in self._timed:
+            await trio.sleep(seconds)
+            yield piece
+        while True:
+            await trio.sleep(SILENCE_SECONDS)
+            yield b""
+
+
+async def read(kind, timed, *, request=HELLO, until=60.0):
+    """The lists that an answer gives, and the seconds after which the last one came."""
+    make, config, *_ = kind
+    batches, began, last = [], trio.current_time(), 0.0
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, stream=Body(timed)))
+    async with httpx.AsyncClient(transport=transport) as client:
+        upstream = make("one", config("http://a.example", OWN), client, new_id=lambda: "made_1")
+        with trio.move_on_after(until):
+            async with aclosing(upstream.stream(upstream.write(request), None)) as stream:
+                async for batch in stream:
+                    batches.append(batch)
+                    last = trio.current_time() - began
+    return batches, last
+
+
+SAYS_NOTHING = {
+    "chat": chat.chunk(reasoning_details=[{"type": "reasoning.encrypted", "data": "x"}], content=""),
+    "responses": responses.event("response.in_progress"),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+async def test_data_that_say_nothing_yet_are_progress_and_comments_are_not(name, autojump_clock):
+    nothing = SAYS_NOTHING[name]
+    said = KINDS[name][3][0]
+    timed = [(1, nothing), (1, b": hi\n\n"), (1, nothing[:9]), (1, nothing[9:] + nothing), (1, b"data:\n\n"), (1, nothing + said), (1, b": hi\n\n")]
+    batches, _ = await read(KINDS[name], timed, until=8)
+    assert batches == [[Progress()], [Progress()], [TextDelta("x")]]
+
+
+ENDED = Finish(FinishReason.STOP, "stop")
+REASON = chat.text("x") + chat.chunk("stop")
+COUNTED = UsageReport(9, 3, estimated=False)
+
+
+@pytest.mark.parametrize(
+    ("timed", "expected", "seconds"),
+    [
+        ([(0, REASON)], [[TextDelta("x")], [ENDED]], 5),
+        ([(1, chat.text("x")), (2, chat.chunk("stop"))], [[TextDelta("x")], [Progress()], [ENDED]], 8),
+        ([(0, REASON), (3, chat.usage(9, 3))], [[TextDelta("x")], [Progress()], [COUNTED, ENDED]], 8),
+        ([(0, REASON), (3, chat.usage(9, 3)), (1, chat.DONE)], [[TextDelta("x")], [Progress()], [COUNTED, ENDED]], 4),
+        ([(0, REASON), *[(1, b": hi\n\n")] * 9], [[TextDelta("x")], [ENDED]], 5),
+        ([(0, REASON), *[(4, chat.usage(9, 3))] * 9], [[TextDelta("x")], [Progress()], [COUNTED, ENDED]], 8),
+    ],
+    ids=["silence", "the reason alone", "the usage late", "proper", "comments without end", "usage without end"],
+)
+async def test_an_answer_that_has_said_why_it_ended_is_not_waited_for_long(timed, expected, seconds, autojump_clock):
+    assert await read(KINDS["chat"], timed) == (expected, pytest.approx(seconds))
+
+
+async def test_an_answer_that_has_not_said_why_it_ended_is_waited_for(autojump_clock):
+    every = chat.chunk("stop", content="y")  # a server that gives a reason on each chunk
+    for timed in ([(0, chat.text("x"))], [(0, every), (1, every)], [(0, chat.chunk("stop", role="assistant"))]):
+        batches, _ = await read(KINDS["chat"], timed)
+        assert not any(isinstance(event, Finish | Failed) for batch in batches for event in batch)
+
+
+async def test_a_response_that_is_completed_is_not_waited_for(autojump_clock):
+    batches, seconds = await read(KINDS["responses"], [(0, responses.text("x")), (1, responses.completed())])
+    assert (batches[-1], seconds) == ([Finish(FinishReason.STOP, "completed")], 1)
+
+
+async def test_O4_ids_are_unique_in_the_conversation(kind, autojump_clock):
+    called = Message(Role.ASSISTANT, tool_calls=(ToolCall("call_1", "now", "{}"),))
+    request = Request("m", (NEW, called, Message(Role.TOOL, (TextPart("12"),), tool_call_id="call_1"), NEW))
+    answers = {
+        chat.ENDPOINT: chat.call(id="call_1", name="now", arguments="{}") + chat.chunk("tool_calls") + chat.DONE,
+        responses.ENDPOINT: b"".join(responses.called(responses.function_call("now", "{}"), ["{}"])) + responses.completed(),
+    }
+    batches, _ = await read(kind, [(0, answers[kind[2]])], request=request)
+    assert [event.id for batch in batches for event in batch if isinstance(event, ToolCallStart)] == ["made_1"]
+    assert [event.code for batch in batches for event in batch if isinstance(event, Notice)] == ["duplicate_call_id"]
+
+
+@pytest.mark.parametrize("said", [chat.DONE, chat.chunk(role="assistant", content="") + chat.DONE], ids=["nothing", "a role"])
+async def test_an_answer_of_nothing_is_no_answer(said):
+    """So that another target can be asked."""
+    events, _ = await ask(KINDS["chat"], answer=[said])
+    assert [type(event) for event in events] == [Failed]
+    assert isinstance(error := events[0].error, StreamCut)
+    assert error.may_pass_elsewhere
 
 
 # -- the window: (upstream's tokens, upstream's overflow, route's rule) -> what becomes of two turns of about a thousand tokens each

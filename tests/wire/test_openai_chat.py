@@ -43,7 +43,10 @@ CALLS = Finish(FinishReason.TOOL_CALLS, "tool_calls")
 END = chunk("stop") + DONE
 CALLS_END = chunk("tool_calls") + DONE
 NO_REASON = Notice("no_finish_reason", "the upstream ended its answer without saying why")
+UNKNOWN_REASON = Notice("unknown_finish_reason", "the upstream ended its answer for a reason that is not known here")
 COUNTED = UsageReport(9, 3, estimated=False)
+UNREADABLE = Notice("unreadable_content", "the upstream sent content that is no text; it was left out")
+HALF_PATCH = (ToolCallStart(0, "a", "patch", custom=True), ToolCallDelta(0, "x"))
 
 
 def decoder(**options) -> OpenAIChatDecoder:
@@ -64,6 +67,12 @@ def shape(events: Sequence[UpstreamEvent]) -> list[object]:
 
 def one_call(arguments: str, call_id: str = "a", name: str = "now", index: int = 0) -> list[object]:
     return [ToolCallStart(index, call_id, name), ToolCallDelta(index, arguments), ToolCallEnd(index)]
+
+
+def left_out(name: str, pieces: int) -> Notice:
+    """What is said of a call that stays open, and of what stood behind it."""
+    why = "the upstream ended its answer inside the call; the call was not completed; what came behind it was left out"
+    return Notice("call_cut", f"{name}: {why} ({pieces} pieces)")
 
 
 def custom(**fields: object) -> bytes:
@@ -116,7 +125,7 @@ CASES: dict[str, tuple[bytes, list[object]]] = {
     ),
     "content that is no text": (
         chunk(content=5) + chunk(content=[{"type": "audio"}]) + text("x") + END,
-        [Notice("unreadable_content", "the upstream sent content that is no text; it was left out"), TextDelta("x"), STOP],
+        [UNREADABLE, TextDelta("x"), STOP],
     ),
     "refusal": (chunk(refusal="I ") + chunk(refusal="won't.") + END, [RefusalDelta("I "), RefusalDelta("won't."), STOP]),
     "several choices": (
@@ -169,6 +178,59 @@ CASES: dict[str, tuple[bytes, list[object]]] = {
             Finish(FinishReason.STOP, None),
         ],
     ),
+    "cut short in a custom call with a blank behind it": (
+        custom(index=0, id="a", name="patch", input="x") + text("\n") + chunk("length") + DONE,
+        [*HALF_PATCH, left_out("patch", 1), Finish(FinishReason.LENGTH, "length")],
+    ),
+    "cut short in a custom call with reasoning behind it": (
+        custom(index=0, id="a", name="patch", input="x") + chunk(reasoning_content=" ") + chunk("content_filter") + DONE,
+        [*HALF_PATCH, left_out("patch", 1), Finish(FinishReason.CONTENT_FILTER, "content_filter")],
+    ),
+    "cut short in the call behind a custom call": (
+        custom(index=0, id="a", name="patch", input="x") + call(index=1, id="b", name="now", arguments='{"a') + chunk("length") + DONE,
+        [*HALF_PATCH, left_out("patch", 1), Finish(FinishReason.LENGTH, "length")],
+    ),
+    "cut short behind custom calls whose pieces alternate": (
+        custom(index=0, id="a", name="patch", input="x")
+        + call(index=1, id="b", name="now", arguments="{}")
+        + custom(index=0, input="y")
+        + chunk("length")
+        + DONE,
+        [*HALF_PATCH, ToolCallDelta(0, "y"), left_out("patch", 1), Finish(FinishReason.LENGTH, "length")],
+    ),
+    "cut short in the first of two functions' calls": (
+        call(index=0, id="a", name="now", arguments='{"a": "b') + call(index=1, id="b", name="now", arguments="{}") + chunk("length") + DONE,
+        [ToolCallStart(0, "a", "now"), ToolCallDelta(0, '{"a": "b'), left_out("now", 1), Finish(FinishReason.LENGTH, "length")],
+    ),
+    "custom calls whose pieces alternate": (
+        custom(index=0, id="a", name="patch", input="x")
+        + custom(index=1, id="b", name="patch", input="1")
+        + custom(index=0, input="y")
+        + custom(index=1, input="2")
+        + CALLS_END,
+        [
+            *(*HALF_PATCH, ToolCallDelta(0, "y"), ToolCallEnd(0)),
+            *(ToolCallStart(1, "b", "patch", custom=True), ToolCallDelta(1, "1"), ToolCallDelta(1, "2"), ToolCallEnd(1)),
+            CALLS,
+        ],
+    ),
+    "an unknown finish_reason behind a custom call": (
+        custom(index=0, id="a", name="patch", input="x") + chunk("nap") + DONE,
+        [*HALF_PATCH, StreamCut],
+    ),
+    "an unknown finish_reason behind a custom call and text": (
+        custom(index=0, id="a", name="patch", input="x") + text("\n") + chunk("nap") + DONE,
+        [*HALF_PATCH, StreamCut],
+    ),
+    "an unknown finish_reason behind arguments that are no JSON": (
+        call(index=0, id="a", name="now", arguments='{"a') + chunk("nap") + DONE,
+        [ToolCallStart(0, "a", "now"), ToolCallDelta(0, '{"a'), StreamCut],
+    ),
+    "an unknown finish_reason behind a whole call": (
+        call(index=0, id="a", name="now", arguments="{}") + chunk("nap") + DONE,
+        [*one_call("{}"), UNKNOWN_REASON, Finish(FinishReason.STOP, "nap")],
+    ),
+    "aborted behind a custom call": (custom(index=0, id="a", name="patch", input="x") + chunk("abort") + DONE, [*HALF_PATCH, UpstreamError]),
     "cut in a custom call": (
         custom(index=0, id="a", name="patch", input="x"),
         [ToolCallStart(0, "a", "patch", custom=True), ToolCallDelta(0, "x"), StreamCut],
@@ -188,11 +250,7 @@ CASES: dict[str, tuple[bytes, list[object]]] = {
     "tool_calls without a call": (text("x") + CALLS_END, [TextDelta("x"), Finish(FinishReason.STOP, "tool_calls")]),
     "unknown finish_reason": (
         text("x") + chunk("nap") + DONE,
-        [
-            TextDelta("x"),
-            Notice("unknown_finish_reason", "the upstream ended its answer for a reason that is not known here"),
-            Finish(FinishReason.STOP, "nap"),
-        ],
+        [TextDelta("x"), UNKNOWN_REASON, Finish(FinishReason.STOP, "nap")],
     ),
     "finish_reason on every chunk": (chunk("stop", content="a") + chunk("stop", content="b") + DONE, [TextDelta("a"), TextDelta("b"), STOP]),
     "an empty finish_reason is none": (chunk("", content="a") + chunk("length") + DONE, [TextDelta("a"), Finish(FinishReason.LENGTH, "length")]),
@@ -218,9 +276,6 @@ CASES: dict[str, tuple[bytes, list[object]]] = {
         [
             ToolCallStart(0, "a", "now"),
             ToolCallDelta(0, "{a}"),
-            Notice("invalid_arguments", "now: the arguments are not valid JSON, and were passed on as they are"),
-            ToolCallEnd(0),
-            TextDelta("x"),
             StreamCut,
         ],
     ),
@@ -235,6 +290,11 @@ CASES: dict[str, tuple[bytes, list[object]]] = {
     "finish_reason without [DONE]": (text("x") + chunk("stop"), [TextDelta("x"), STOP]),
     "[DONE] without its empty line": (text("x") + chunk("stop") + b"data: [DONE]", [TextDelta("x"), STOP]),
     "a last chunk without its empty line": (text("x") + chunk("stop").rstrip(), [TextDelta("x"), STOP]),
+    "[DONE] alone": (DONE, [StreamCut]),
+    "[DONE] behind the role": (chunk(role="assistant", content="") + DONE, [StreamCut]),
+    "[DONE] behind usage": (usage(9, 3) + DONE, [StreamCut]),
+    "[DONE] behind what cannot be read": (chunk(content=[{"type": "audio"}]) + DONE, [UNREADABLE, StreamCut]),
+    "a finish_reason and nothing else": (chunk(role="assistant", content="") + END, [STOP]),
     "neither": (text("x"), [TextDelta("x"), StreamCut]),
     "cut in a chunk": (text("x") + chunk("stop")[:-20], [TextDelta("x"), StreamCut]),
     "cut in the usage": (text("x") + chunk("stop") + usage(9, 3)[:-20], [TextDelta("x"), STOP]),
@@ -366,6 +426,50 @@ def test_one_read_is_one_list_and_comments_are_none():
     assert machine.feed(chunk("stop") + usage(9, 3)) == []
     assert machine.feed(DONE) == [COUNTED, STOP]
     assert machine.feed(text("c")) == machine.end() == []
+
+
+def test_O4_an_id_of_the_history_is_not_used_again():
+    events = run([call(index=0, id="a", name="now", arguments="{}") + CALLS_END], taken_ids=["a"])
+    assert shape(events) == [Notice("duplicate_call_id", "a call had the id of an earlier one; it got a new id"), *one_call("{}", "made_1"), CALLS]
+
+
+def test_events_with_data_are_counted_and_comments_are_not():
+    machine = decoder()
+    counts = []
+    for piece in (
+        b": hi\n\n",
+        b"data:\n\n",
+        b"event: ping\n\n",
+        chunk(role="assistant"),
+        b'data: {"choices"',
+        b":[]}\n\n",
+        chunk("stop") + DONE,
+        DONE,
+    ):
+        machine.feed(piece)
+        counts.append(machine.data_events)
+    assert counts == [0, 0, 0, 1, 1, 2, 4, 4]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "expected"),
+    [
+        ([text("x"), chunk("stop"), usage(9, 3), DONE], [False, True, True, False]),
+        ([call(id="a", name="now", arguments="{}"), chunk("tool_calls")], [False, True]),
+        ([chunk("stop", content="x")], [True]),
+        ([chunk("stop", content="x"), chunk("stop", content="y"), chunk("stop")], [True, False, False]),
+        ([chunk("stop", role="assistant", content="")], [False]),
+        ([whole({"content": "x"})], [False]),
+    ],
+    ids=["proper", "a call", "with its text", "on each chunk", "with the role", "a whole answer"],
+)
+def test_an_answer_that_has_said_why_it_ended_only_awaits_its_end(pieces, expected):
+    machine = decoder()
+    found = []
+    for piece in pieces:
+        machine.feed(piece)
+        found.append(machine.awaits_end)
+    assert found == expected
 
 
 @pytest.mark.parametrize("piece", [chunk("stop"), chunk("stop") + b"data: {", whole({"content": "x"})])

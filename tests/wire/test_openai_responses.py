@@ -70,6 +70,8 @@ END = completed()
 CONTRADICTION = Notice("contradictory_text", "the upstream told a text twice, and not the same; what it told first stays")
 UNREADABLE = Notice("unreadable_content", "the upstream sent content that is no text; it was left out")
 MENDED = Notice("mended_text", "the upstream sent bytes or escapes that are no characters; they were replaced by U+FFFD")
+DUPLICATE = Notice("duplicate_call_id", "a call had the id of an earlier one; it got a new id")
+LENGTH = Finish(FinishReason.LENGTH, "max_output_tokens")
 NOW = function_call("now", '{"a": 1}')
 PATCH = custom_call("patch", "a\nb")
 COUNTED = UsageReport(9, 3, estimated=False)
@@ -101,6 +103,16 @@ def whole(status: str, output: Sequence[dict[str, Any]] = (), **fields: object) 
 
 def arguments_done(arguments: object, item_id: str = "fc_1", index: int = 0, **fields: object) -> bytes:
     return event("response.function_call_arguments.done", item_id=item_id, output_index=index, arguments=arguments, **fields)
+
+
+def input_done(text: str, item_id: str = "ctc_1", index: int = 0) -> bytes:
+    return event("response.custom_tool_call_input.done", item_id=item_id, output_index=index, input=text)
+
+
+def cut_call(name: str, left_out: int = 0) -> Notice:
+    """What is said of a call that stays open, and of what stood behind it."""
+    behind = f"; what came behind it was left out ({left_out} pieces)" if left_out else ""
+    return Notice("call_cut", f"{name}: the upstream ended its answer inside the call{behind}")
 
 
 def text_done(full: str, part: int | None = 0, item_id: str = "msg_1") -> bytes:
@@ -330,7 +342,7 @@ FUNCTIONS: dict[str, tuple[bytes, list[object]]] = {
         b"".join(called(NOW, ['{"a": 1}'])) + b"".join(called(function_call("now", "{}", "call_1", "fc_2"), ["{}"], 1)) + END,
         [
             *one_call('{"a": 1}'),
-            Notice("duplicate_call_id", "two calls of the answer had the same id; the later one got a new id"),
+            DUPLICATE,
             *one_call("{}", call_id="made_1", index=1),
             CALLS,
         ],
@@ -370,7 +382,129 @@ FUNCTIONS: dict[str, tuple[bytes, list[object]]] = {
     ),
 }
 
-CUT_CALL = Notice("call_cut", "now: the upstream ended its answer inside the call")
+CUT_CALL = cut_call("now")
+HALF = {**PATCH, "input": "a"}
+HALF_SAID = begun(PATCH) + piece("a", "ctc_1", custom=True)
+HALF_HEARD = one_call("a", name="patch", custom=True)[:-1]
+BROKEN_OFF = incomplete("max_output_tokens")
+
+
+def status(item: dict[str, Any], said: str | None) -> dict[str, Any]:
+    """An item with another status, or without one."""
+    return {**{name: value for name, value in item.items() if name != "status"}, **({} if said is None else {"status": said})}
+
+
+# An answer that is incomplete: what was said behind the first piece of a custom tool's input -> whether the call may end, and what was left out.
+BROKEN_INPUTS: dict[str, tuple[bytes, bool, int]] = {
+    "nothing": (BROKEN_OFF, False, 0),
+    "its input is done": (input_done("a") + BROKEN_OFF, False, 0),
+    "its input is done, and a blank": (input_done("a") + text(" ", index=1) + BROKEN_OFF, False, 1),
+    "its input is done, and another call": (input_done("a") + begun(NOW, 1) + piece("{", "fc_1", 1) + BROKEN_OFF, False, 1),
+    "its item is done": (done(0, HALF) + BROKEN_OFF, True, 0),
+    "its item is done, without a status": (done(0, status(HALF, None)) + BROKEN_OFF, True, 0),
+    "its item is done, in progress": (done(0, status(HALF, "in_progress")) + BROKEN_OFF, False, 0),
+    "its item is done, in progress, and a blank": (done(0, status(HALF, "in_progress")) + text(" ", index=1) + BROKEN_OFF, False, 1),
+    "its item is done, incomplete": (input_done("a") + done(0, status(HALF, "incomplete")) + BROKEN_OFF, False, 0),
+    "it is the last of the output": (incomplete("max_output_tokens", HALF), False, 0),
+    "it is the last of the output, in progress": (incomplete("max_output_tokens", status(HALF, "in_progress")), False, 0),
+    "it is in the output without a status": (incomplete("max_output_tokens", status(HALF, None), message("x")), False, 1),
+    "it is in the output, in progress": (incomplete("max_output_tokens", status(HALF, "in_progress"), message("x")), False, 1),
+    "it is in the output, completed": (incomplete("max_output_tokens", HALF, status(message(""), "incomplete")), True, 0),
+}
+
+
+@pytest.mark.parametrize(("behind", "may_end", "left_out"), BROKEN_INPUTS.values(), ids=BROKEN_INPUTS)
+def test_a_custom_call_ends_in_an_incomplete_answer_only_if_it_was_completed(behind, may_end, left_out):
+    expected = [ToolCallEnd(0)] if may_end else [cut_call("patch", left_out)]
+    for pieces in splits(HALF_SAID + behind, seeds=5):
+        assert shape(run(pieces)) == [*HALF_HEARD, *expected, LENGTH]
+
+
+@pytest.mark.parametrize("said", [None, "completed", "in_progress"])
+def test_a_custom_call_whose_item_is_done_ends_in_a_completed_answer(said):
+    assert run([HALF_SAID + done(0, status(HALF, said)) + END]) == [*HALF_HEARD, ToolCallEnd(0), CALLS]
+    assert run([HALF_SAID + input_done("a") + END]) == [*HALF_HEARD, ToolCallEnd(0), CALLS]
+    assert run([HALF_SAID + completed(status(HALF, said))]) == [*HALF_HEARD, ToolCallEnd(0), CALLS]
+
+
+def test_a_custom_call_whose_item_is_incomplete_never_ends():
+    assert shape(run([HALF_SAID + done(0, status(HALF, "incomplete")) + END])) == [*HALF_HEARD, StreamCut]
+
+
+@pytest.mark.parametrize("said", [None, "completed", "in_progress", "incomplete"])
+@pytest.mark.parametrize("arguments", ['{"a"', "", "{a}"])
+def test_a_function_s_call_ends_in_an_incomplete_answer_only_if_it_is_json(said, arguments):
+    item = status({**NOW, "arguments": arguments}, said)
+    for behind in (BROKEN_OFF, incomplete("max_output_tokens", item)):
+        found = run([begun(NOW) + done(0, item) + text(" ", index=1) + behind])
+        assert found == [ToolCallStart(0, "call_1", "now"), *([ToolCallDelta(0, arguments)] if arguments else []), cut_call("now", 1), LENGTH]
+    whole_item = status(NOW, said)
+    found = run([begun(NOW) + done(0, whole_item) + text(" ", index=1) + BROKEN_OFF])
+    assert found == [*one_call('{"a": 1}'), TextDelta(" "), LENGTH]
+
+
+# Tellings of a custom tool's input that contradict what the client has seen of it.
+CONTRADICTIONS = {
+    "something else": input_done("b"),
+    "less": piece("b", "ctc_1", custom=True) + input_done("a"),
+    "something else in the item": done(0, {**PATCH, "input": "ba"}),
+    "something else in the item, as long as what was told twice": input_done("a") + done(0, {**PATCH, "input": "b"}),
+    "something else in the output": completed({**PATCH, "input": "b"}),
+    "something else behind a text that was told in two ways": text("x", index=1) + text_done("y") + input_done("b"),
+}
+
+
+@pytest.mark.parametrize("behind", CONTRADICTIONS.values(), ids=CONTRADICTIONS)
+def test_an_input_that_is_told_in_two_ways_is_none(behind):
+    for pieces in splits(HALF_SAID + behind + END, seeds=5):
+        found = run(pieces)
+        assert not any(isinstance(event, ToolCallEnd) for event in found)
+        assert shape(found)[-1] is ProtocolViolation
+
+
+def test_an_input_that_looks_like_json_is_no_json():
+    found = run([begun(PATCH) + piece("1", "ctc_1", custom=True) + input_done("2") + END])
+    assert shape(found) == [*one_call("1", name="patch", custom=True)[:-1], ProtocolViolation]
+
+
+def test_an_input_that_nobody_has_seen_may_be_told_in_two_ways_but_not_in_three():
+    waiting = without(begun(PATCH), "name") + piece("a", "ctc_1", custom=True) + input_done("b")
+    assert run([waiting + done(0, {**PATCH, "input": "b"}) + END]) == [CONTRADICTION, *one_call("b", name="patch", custom=True), CALLS]
+    found = run([waiting + done(0, {**PATCH, "input": "c"}) + END])
+    assert (found[0], shape(found)[-1]) == (CONTRADICTION, ProtocolViolation)
+    assert not any(isinstance(event, ToolCallEnd) for event in found)
+
+
+@pytest.mark.parametrize("behind", [arguments_done('{"a": 1}'), arguments_done('{"b') + done(0, NOW), done(0, NOW), completed(NOW)])
+def test_half_arguments_that_are_told_in_another_way_are_none(behind):
+    found = run([begun(NOW) + piece('{"b') + behind + END])
+    assert shape(found) == [ToolCallStart(0, "call_1", "now"), ToolCallDelta(0, '{"b'), ProtocolViolation]
+
+
+def test_a_blank_input_is_an_input():
+    assert run([completed({**PATCH, "input": "\n"})]) == [*one_call("\n", name="patch", custom=True), CALLS]
+
+
+def test_O4_an_id_of_the_history_is_not_used_again():
+    found = run([b"".join(called(NOW, ['{"a": 1}'])) + completed(NOW)], taken_ids=["call_1"])
+    assert found == [DUPLICATE, *one_call('{"a": 1}', call_id="made_1"), CALLS]
+
+
+def test_a_call_that_the_output_repeats_in_other_words_is_the_same():
+    again = {**NOW, "id": "x", "call_id": "y", "arguments": '{"a":1}'}
+    assert run([b"".join(called(NOW, ['{"a": 1}'])) + completed(again)]) == [*one_call('{"a": 1}'), CALLS]
+    other = {**again, "arguments": '{"a":2}'}
+    assert run([b"".join(called(NOW, ['{"a": 1}'])) + completed(other)])[3:] == [*one_call('{"a":2}', call_id="y", index=1), CALLS]
+
+
+def test_events_with_data_are_counted_and_comments_are_not():
+    machine = decoder()
+    counts = []
+    for sent in (b": hi\n\n", b"data:\n\n", CREATED, event("response.dreams.delta")[:9], event("response.dreams.delta")[9:], DONE):
+        machine.feed(sent)
+        counts.append(machine.data_events)
+    assert counts == [0, 0, 2, 2, 3, 4]
+
 
 ENDS: dict[str, tuple[bytes, list[object]]] = {
     "usage": (
@@ -416,11 +550,7 @@ ENDS: dict[str, tuple[bytes, list[object]]] = {
     ),
     "incomplete inside a custom call": (
         begun(PATCH) + piece("a", "ctc_1", custom=True) + done(0, {**PATCH, "input": "a", "status": "incomplete"}) + incomplete("max_output_tokens"),
-        [
-            *one_call("a", name="patch", custom=True)[:-1],
-            Notice("call_cut", "patch: the upstream ended its answer inside the call"),
-            Finish(FinishReason.LENGTH, "max_output_tokens"),
-        ],
+        [*HALF_HEARD, cut_call("patch"), LENGTH],
     ),
     "failed before anything": (CREATED + failed("rate_limit_exceeded", "Slow down"), [RateLimited]),
     "failed after text": (text("x") + failed("server_error", "oops") + DONE, [TextDelta("x"), UpstreamError]),
@@ -552,7 +682,7 @@ ITEMS = st.builds(
     st.sampled_from(["message", "reasoning", "function_call", "custom_tool_call", "web_search_call"]),
     st.dictionaries(
         st.sampled_from(["id", "call_id", "name", "arguments", "input", "status", "content", "summary"]),
-        st.sampled_from(["a", "b", "{}", '{"a": 1}', "incomplete"])
+        st.sampled_from(["a", "b", "{}", '{"a": 1}', "incomplete", "completed"])
         | st.lists(
             st.builds(lambda kind, text: {"type": kind, "text": text, "refusal": text}, st.sampled_from([*PARTS]), st.text(max_size=3)), max_size=2
         )
@@ -578,7 +708,9 @@ SENT = st.builds(
             "item": ITEMS | ANYTHING,
             "part": ANYTHING,
             "error": ANYTHING,
-            "response": st.fixed_dictionaries({"output": st.lists(ITEMS, max_size=3), "status": st.sampled_from(["completed", None, "failed"])})
+            "response": st.fixed_dictionaries(
+                {"output": st.lists(ITEMS, max_size=3), "status": st.sampled_from(["completed", "incomplete", None, "failed"])}
+            )
             | ANYTHING,
         },
     ),

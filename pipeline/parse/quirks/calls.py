@@ -3,8 +3,10 @@
 Theory of operation: a call comes as an item of Responses, as an entry of `tool_calls` (nested, or flat as some clients write it), as a block of
 Anthropic or as the legacy `function_call`; one `Call` comes out. The arguments of a function are JSON text, whatever they were sent as. A custom
 tool's input is raw text. Cursor replays calls of custom tools as functions whose arguments are that raw text; which calls are such is told by the
-tools that the body offers. Where a body no longer offers the tool (another mode of the editor), arguments that are no JSON tell it too, since some
-upstreams refuse a history with a function call whose arguments do not parse.
+tools that the body offers. Where a body no longer offers the tool (another mode of the editor), arguments that are no JSON tell it too.
+
+Some upstreams refuse a whole history with one function call whose arguments are no JSON object, and answers that were cut leave such calls behind.
+So what is none is kept as a text under one key, and what says nothing is an empty object.
 """
 
 from collections.abc import Mapping
@@ -54,7 +56,7 @@ def read_entry(entry: dict[str, Json], path: str, offered: Offered, ledger: Ledg
         if entry.get("name") is None:
             raise required(f"{path}.{kind}")
         return read_item(entry, path, offered, ledger)
-    call = _called(kind, nested, f"{path}.{kind}", offered)
+    call = _called(kind, nested, f"{path}.{kind}", offered, ledger)
     call.id, call.path = needed_text(entry, "id", path), path
     call.extra = _others(entry, {"id", "type", "name", "index", *KINDS}, "tool_calls", ledger)
     call.inner = _others(nested, {"name", "arguments", "input"}, f"tool_calls.{kind}", ledger)
@@ -63,8 +65,9 @@ def read_entry(entry: dict[str, Json], path: str, offered: Offered, ledger: Ledg
 
 def read_item(item: dict[str, Json], path: str, offered: Offered, ledger: Ledger) -> Call:
     """N4, N4 custom: a `function_call` or `custom_tool_call` of Responses; its id is the `call_id`."""
-    call = _called("custom" if str(item.get("type")).startswith("custom") else "function", item, path, offered)
-    call.id = text_at(item, "call_id", path) or text_at(item, "id", path)
+    call = _called("custom" if str(item.get("type")).startswith("custom") else "function", item, path, offered, ledger)
+    named = text_at(item, "call_id", path)
+    call.id = text_at(item, "id", path) if named is None else named
     if call.id is None:
         raise required(f"{path}.call_id")
     _leave_out(item, "", ledger)
@@ -73,24 +76,36 @@ def read_item(item: dict[str, Json], path: str, offered: Offered, ledger: Ledger
 
 def read_block(block: dict[str, Json], path: str, offered: Offered, ledger: Ledger) -> Call:
     """N9: Anthropic's `tool_use`."""
-    call = _called("function", {"name": block.get("name"), "arguments": block.get("input")}, path, offered)
+    call = _called("function", {"name": block.get("name"), "arguments": block.get("input")}, path, offered, ledger)
     call.id = needed_text(block, "id", path)
     _leave_out(block, "content.", ledger)
     return call
 
 
-def read_legacy(called: dict[str, Json], path: str, offered: Offered) -> Call:
+def read_legacy(called: dict[str, Json], path: str, offered: Offered, ledger: Ledger) -> Call:
     """N7 legacy: the `function_call` of an assistant's message, which has no id."""
-    return _called("function", called, path, offered)
+    return _called("function", called, path, offered, ledger)
 
 
-def _called(kind: str, called: dict[str, Json], path: str, offered: Offered) -> Call:
+def _called(kind: str, called: dict[str, Json], path: str, offered: Offered, ledger: Ledger) -> Call:
     name = needed_text(called, "name", path)
     if kind == "custom":
         return Call(None, name, _text(called.get("input"), ""), custom=True, path=path)
     arguments = called.get("arguments")
     raw = replayed_input(arguments, offered.get(name))
-    return Call(None, name, _text(arguments, "{}") if raw is None else raw, custom=raw is not None, path=path)
+    return Call(None, name, _object(arguments, ledger) if raw is None else raw, custom=raw is not None, path=path)
+
+
+def _object(arguments: Json, ledger: Ledger) -> str:
+    """N10 repair: the arguments of a function as the JSON text of an object, unchanged where they are one."""
+    if arguments is None or arguments == "" or is_object(arguments):
+        return _text(arguments, "{}")
+    value, is_json = _decoded(arguments) if isinstance(arguments, str) else (arguments, True)
+    if isinstance(arguments, str) and is_object(value):
+        return arguments
+    ledger.repaired("arguments_repaired", "the arguments of a call in the history were no JSON object")
+    says_nothing = (is_json and value in (None, "", [])) or (isinstance(arguments, str) and not arguments.strip())
+    return "{}" if says_nothing else compact({WRAPPED_INPUT: _text(arguments, "")})
 
 
 def _text(value: Json, empty: str) -> str:

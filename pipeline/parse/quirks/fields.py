@@ -12,16 +12,18 @@ from pipeline.request import Json
 DROPPED = frozenset(
     {
         *("store", "include", "truncation", "prompt_cache_retention", "service_tier", "user", "background", "conversation", "safety_identifier"),
-        *("anthropic_version", "top_k", "previous_response_id"),
+        *("previous_response_id", "max_tool_calls", "client_metadata", "prompt", "context_management"),
+        *("anthropic_version", "anthropic_beta", "betas", "container", "mcp_servers", "output_config", "inference_geo", "top_k"),
     }
 )
-"""N6, N11 drop: state that OpenAI keeps, its billing and its policies, and what only Anthropic has."""
+"""N6, N11 drop: state that OpenAI keeps, its billing and its policies, and what else only Responses or only Anthropic has."""
 
 # read by the other rules
 READ = frozenset({"messages", "input", "instructions", "system", "tools", "functions", "tool_choice", "function_call", "parallel_tool_calls"})
-READ_HERE = frozenset({"metadata", "stop_sequences", "stream_options"})
+READ_HERE = frozenset({"metadata", "stop_sequences", "stream_options", "thinking"})
 
 CONVERSATION = "cursorConversationId"
+THINKS = ("enabled", "adaptive")
 
 
 def other_fields(fields: dict[str, Json], ledger: Ledger) -> dict[str, Json]:
@@ -31,7 +33,7 @@ def other_fields(fields: dict[str, Json], ledger: Ledger) -> dict[str, Json]:
     if given.get("messages") and given.get("input"):
         ledger.ignore("input")
     found = {name: value for name, value in given.items() if name not in DROPPED | READ | READ_HERE}
-    return without_no_effort(found, ledger) | _stop(given, ledger) | _stream_options(given, ledger)
+    return without_no_effort(found, ledger) | _thinking(given, ledger) | _stop(given, ledger) | _stream_options(given, ledger)
 
 
 def conversation_id(fields: dict[str, Json], ledger: Ledger) -> str | None:
@@ -61,6 +63,19 @@ def without_no_effort(fields: dict[str, Json], ledger: Ledger) -> dict[str, Json
     silenced = [name for name in ("reasoning_effort", "reasoning") if name in fields]
     ledger.ignore(*silenced)
     return {name: value for name, value in fields.items() if name not in silenced}
+
+
+def _thinking(fields: dict[str, Json], ledger: Ledger) -> dict[str, Json]:
+    """N11 map: Anthropic's `thinking` asks to see reasoning; how much, and that there be none, only its own models can be told."""
+    given = fields.get("thinking")
+    if given is None:
+        return {}
+    is_read = is_object(given) and given.get("type") in THINKS and "reasoning" not in fields and "reasoning_effort" not in fields
+    if not is_read:
+        ledger.ignore("thinking")
+        return {}
+    ledger.ignore(*(f"thinking.{name}" for name, value in given.items() if name != "type" and value is not None))
+    return {"reasoning": {"enabled": True}}
 
 
 def _stop(fields: dict[str, Json], ledger: Ledger) -> dict[str, Json]:

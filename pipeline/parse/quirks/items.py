@@ -6,12 +6,13 @@ One entry gives no turn, one, or several: the results in an Anthropic user's mes
 given is counted in the ledger. An entry that is none of all this is the client's error, so that no part of a conversation is lost in silence.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator
 
 from pipeline.errors import RequestError
 from pipeline.parse.quirks.calls import Call, Offered, read_block, read_entry, read_item, read_legacy
 from pipeline.parse.quirks.ledger import Ledger
-from pipeline.parse.quirks.parts import Part, kept, raw_parts, read_parts, text_part
+from pipeline.parse.quirks.parts import TEXT_TYPES, Part, kept, raw_parts, read_parts, text_part
 from pipeline.parse.quirks.results import read_output
 from pipeline.parse.quirks.turns import Turn
 from pipeline.parse.quirks.typed import needed_text, object_at, objects, text_at
@@ -122,22 +123,24 @@ class ItemReader:
         )
 
     def _calls(self, item: dict[str, Json], path: str, blocks: list[Part]) -> list[Call]:
-        """N4, N9: the calls of a message; a block with the id of an entry is the same call."""
+        """N4, N9: the calls of a message; a block with the id and the name of an entry is the same call, and any other a call of its own."""
         here = f"{path}.tool_calls"
         entries = objects(item.get("tool_calls") or [], here)
         self._ledger.count(len(entries), "calls", here)
         calls = [read_entry(entry, f"{here}[{index}]", self._offered, self._ledger) for index, entry in enumerate(entries)]
-        made = {call.id: call for call in calls}
+        waiting: dict[tuple[str | None, str], deque[Call]] = {}
+        for call in calls:
+            waiting.setdefault((call.id, call.name), deque()).append(call)
         for block in blocks:
             call = read_block(block.fields, block.path, self._offered, self._ledger)
-            entry = made.setdefault(call.id, call)
-            if entry is call:
+            same = waiting.get((call.id, call.name))
+            if not same:
                 calls.append(call)
-            elif entry.text in ("", "{}"):
+            elif (entry := same.popleft()).text in ("", "{}"):
                 entry.text, entry.custom = call.text, call.custom
         legacy = object_at(item, "function_call", path)
         if legacy is not None:
-            calls.append(read_legacy(legacy, f"{path}.function_call", self._offered))
+            calls.append(read_legacy(legacy, f"{path}.function_call", self._offered, self._ledger))
         return calls
 
     def _asking(self, item: dict[str, Json], path: str, role: str) -> Iterator[Turn]:
@@ -152,7 +155,7 @@ class ItemReader:
         parts = list(read_parts(others, self._ledger))
         _refuse(parts, "tool_use", "assistant")
         _refuse(parts, "tool_result", "user")
-        if parts or not given:
+        if parts or all(part.fields["type"] in TEXT_TYPES for part in given):
             extra = kept(item, KNOWN, "", self._ledger)
             yield Turn(role, path, parts, name=text_at(item, "name", path), extra=extra)
 

@@ -134,7 +134,4 @@ def _result(made: _Made, turns: Sequence[Turn], ledger: Ledger) -> Turn:
 def _as_text(turn: Turn) -> Turn:
     """A result without a call as the user's words."""
     named = f"{ORPHAN.format(id=turn.answers or turn.legacy_name or 'without an id')}\n"
-    texts = [part.text for part in turn.parts]
-    if all(text is not None for text in texts):
-        return Turn("user", turn.path, [text_part(named + "\n".join(text for text in texts if text), turn.path)])
-    return Turn("user", turn.path, [text_part(named, turn.path), *turn.parts])
+    return Turn("user", turn.path, [text_part(named + "\n".join(text for part in turn.parts if (text := part.text)), turn.path)])

@@ -2,8 +2,9 @@
 
 Theory of operation: content is null, a string or a list of parts; a list of Chat's parts comes out, each with the place where it stood. Text parts of
 every spelling are `text`. Images by URL, by data or as Anthropic's `source` are `image_url`. Thinking, and what ran at the provider, is left out and
-counted. A part of any other type stays exactly as it is: whether it can be sent is for the readers of a chat body. Fields of a part that are null say
-nothing; those that a chat upstream has no use for are left out by name; others stay.
+counted. A file of Responses and a document of Anthropic are Chat's `file`, a document of text is text, and one that holds neither its bytes nor its
+text is the client's error. A part of any other type stays exactly as it is: whether it can be sent is for those who write it. Fields of a part that
+are null say nothing; those that a chat upstream has no use for are left out by name; others stay.
 """
 
 from collections.abc import Iterator, Sequence
@@ -29,6 +30,12 @@ LEFT_OUT = frozenset(
 
 USELESS = frozenset({"cache_control", "annotations", "logprobs", "citations"})
 """Fields of parts and messages that mean something only to the API whose dialect they are."""
+
+
+EMPTY_TEXT: dict[str, Json] = {"type": "text", "text": ""}
+
+UNNAMED = "document"
+"""The name of a file that has none: Chat asks for one."""
 
 
 class Part(NamedTuple):
@@ -64,14 +71,18 @@ def text_part(text: str, path: str) -> Part:
 
 
 def read_parts(parts: Sequence[Part], ledger: Ledger) -> Iterator[Part]:
-    """N3: parts in Chat's form, without those that are left out.
+    """N3: parts in Chat's form, without empty text and without those that are left out.
 
     Raises:
-        RequestError: a text part without text, or an image whose source nobody can read.
+        RequestError: a text part without text, or an image or a document whose source nobody can read.
 
     >>> [part.fields for part in read_parts([Part({"type": "input_text", "text": "Hi"}, "input[0].content[0]")], Ledger())]
     [{'type': 'text', 'text': 'Hi'}]
     """
+    return (part for part in _read(parts, ledger) if part.fields != EMPTY_TEXT)
+
+
+def _read(parts: Sequence[Part], ledger: Ledger) -> Iterator[Part]:
     for part in parts:
         kind = part.fields.get("type")
         if not isinstance(kind, str):
@@ -86,6 +97,11 @@ def read_parts(parts: Sequence[Part], ledger: Ledger) -> Iterator[Part]:
             yield text_part(needed_text(part.fields, "refusal", part.path), part.path)
         elif kind in IMAGE_TYPES:
             yield _image(part, ledger)
+        elif kind == "document":
+            yield _document(part, ledger)
+        elif kind == "input_file" and not part.fields.get("file_url"):
+            inside = {name: value for name, value in part.fields.items() if name != "type" and value is not None}
+            yield Part({"type": "file", "file": inside}, part.path)
         else:
             yield part
 
@@ -119,8 +135,38 @@ def _source_url(source: dict[str, Json], path: str) -> str:
     if source.get("type") == "url":
         return needed_text(source, "url", path)
     if source.get("type") == "base64":
-        return f"data:{needed_text(source, 'media_type', path)};base64,{needed_text(source, 'data', path)}"
+        return _data_url(source, path)
     raise RequestError(f"{path}.type must be base64 or url.", param=f"{path}.type")
+
+
+def _data_url(source: dict[str, Json], path: str) -> str:
+    return f"data:{needed_text(source, 'media_type', path)};base64,{needed_text(source, 'data', path)}"
+
+
+def source_text(document: dict[str, Json]) -> str | None:
+    """N9: the text of a document that is one, None for any other."""
+    source = document.get("source")
+    text = source.get("data") if is_object(source) and source.get("type") == "text" else None
+    return text if isinstance(text, str) else None
+
+
+def _document(part: Part, ledger: Ledger) -> Part:
+    """N9: Anthropic's document as Chat's file, or as its text; what else it says has no place in either."""
+    path, fields = f"{part.path}.source", part.fields
+    source = object_at(fields, "source", part.path)
+    if source is None:
+        raise required(path)
+    known = {"type", "source"}
+    text = source_text(fields)
+    if text is None and source.get("type") != "base64":
+        raise RequestError(f"{path}.type must be base64 or text: no other document can be sent here.", param=f"{path}.type")
+    title = text_at(fields, "title", part.path)
+    for name, value in fields.items():
+        if value is not None and name not in known and (name != "title" or text is not None):
+            ledger.ignore_inside(f"content.{name}")
+    if text is not None:
+        return text_part(text, part.path)
+    return Part({"type": "file", "file": {"filename": title or UNNAMED, "file_data": _data_url(source, path)}}, part.path)
 
 
 def kept(fields: dict[str, Json], known: set[str], prefix: str, ledger: Ledger) -> dict[str, Json]:

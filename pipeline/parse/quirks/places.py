@@ -12,7 +12,7 @@ import msgspec
 from pipeline.errors import RequestError
 from pipeline.parse.body import is_list, is_object
 from pipeline.parse.quirks.turns import Turn
-from pipeline.request import Json, Message, OpaquePart
+from pipeline.request import ImagePart, Json, Message, OpaquePart, Part, TextPart
 
 _PLACE = re.compile(r"messages\[(\d+)\](?:\.(content|tool_calls)\[(\d+)\])?")
 _STEP = re.compile(r"\.?([^.\[\]]+)|\[(\d+)\]")
@@ -33,7 +33,7 @@ class Places:
         if found is None:
             name = re.split(r"[.\[]", path, maxsplit=1)[0]
             return self._renamed.get(name, name) + path[len(name) :]
-        return self._existing(self._moved(found), path[found.end() :])
+        return self._existing(self._origin(found), path[found.end() :])
 
     def relocated(self, error: RequestError) -> RequestError:
         """The same error, with the client's places for ours."""
@@ -43,19 +43,26 @@ class Places:
         message = error.message.replace(error.param, param)
         found = _PLACE.match(error.param)
         if found is not None and found[0] in message:
-            message = message.replace(found[0], self._moved(found))
+            message = message.replace(found[0], self._origin(found))
         if param not in message:
             message = f"{param}: {message}"
         return type(error)(message, code=error.code, param=param)
 
-    def placed(self, message: Message) -> Message:
-        """A message whose opaque parts know where they stood."""
-        if not any(isinstance(part, OpaquePart) for part in message.parts):
+    def placed(self, message: Message, index: int) -> Message:
+        """The message that stands at `index`, with parts that know where they stood, if they are neither text nor in the same place."""
+        if all(isinstance(part, TextPart) for part in message.parts):
             return message
-        parts = (msgspec.structs.replace(part, path=self.origin(part.path)) if isinstance(part, OpaquePart) else part for part in message.parts)
+        parts = (self._part(part, f"messages[{index}].content[{place}]") for place, part in enumerate(message.parts))
         return msgspec.structs.replace(message, parts=tuple(parts))
 
-    def _moved(self, found: re.Match[str]) -> str:
+    def _part(self, part: Part, path: str) -> Part:
+        if isinstance(part, OpaquePart):
+            return msgspec.structs.replace(part, path=self.origin(part.path))
+        if isinstance(part, ImagePart) and (origin := self.origin(path)) != path:
+            return msgspec.structs.replace(part, path=origin)
+        return part
+
+    def _origin(self, found: re.Match[str]) -> str:
         index, kind, place = int(found[1]), found[2], int(found[3] or 0)
         if index >= len(self._turns):
             return found[0]

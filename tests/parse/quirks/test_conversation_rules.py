@@ -2,6 +2,7 @@
 
 import pytest
 
+from pipeline.parse.quirks.ids import Given, rewriting
 from tests.support.cursor_bodies import FLAT_PATCH, HELLO, NESTED_READ, PATCH, call, calls, messages_of, normalised, patch, result
 
 
@@ -29,11 +30,14 @@ def item(kind, **more):
     return {"type": kind, "call_id": "call_1", **more}
 
 
+SECOND = rewriting([Given("call_1", 1)])[Given("call_1", 1)]
 CACHED = {"cache_control": {"type": "ephemeral"}}
 PNG = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}
 READ = item("function_call", id="fc_1", name="Read", arguments='{"path":"a"}', status="completed")
 READ_CALL = call(arguments='{"path":"a"}')
 FILE = {"type": "file", "file": {"file_id": "f"}}
+PDF = {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "AAAA"}}
+SOUND = {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}
 
 # body -> all that is left of it
 SHAPES = {
@@ -73,6 +77,18 @@ ENTRIES = {
     ),
     "N3 bookkeeping": ([said("user", "a", id="msg_1", status="completed", index=0)], [said("user", "a")]),
     "N3 a field that nobody reads stays": ([said("user", "a", x=1, name="Ann")], [said("user", "a", x=1, name="Ann")]),
+    "N3 a file of Responses": (
+        [said("user", [{"type": "input_file", "filename": "a.pdf", "file_data": "data:x", "file_id": None}])],
+        [said("user", [{"type": "file", "file": {"filename": "a.pdf", "file_data": "data:x"}}])],
+    ),
+    "N3 a file by its address stays": (
+        [said("user", [{"type": "input_file", "file_url": "https://a.example/b"}])],
+        [said("user", [{"type": "input_file", "file_url": "https://a.example/b"}])],
+    ),
+    "N3 empty text among parts": (
+        [said("user", [text(""), text("a"), text("", "input_text"), image("data:x")])],
+        [said("user", [text("a"), image("data:x")])],
+    ),
     "N3 a part that nobody reads stays": ([said("user", [FILE])], [said("user", [FILE])]),
     "N3 image flat": (
         [said("user", [{"type": "input_image", "image_url": "data:x", "detail": "auto", "file_id": None}])],
@@ -137,9 +153,29 @@ ENTRIES = {
         [calls(call()), item("function_call_output", output=12345678901234567890123)],
         [calls(call()), result(content="12345678901234567890123")],
     ),
-    "N5 a document stays": (
-        [calls(call()), item("function_call_output", output=[text("a"), FILE])],
-        [calls(call()), result(content=[text("a"), FILE])],
+    "N5 text with another value": (
+        [calls(call()), item("function_call_output", output=[text("a"), {"type": "text", "value": "b"}])],
+        [calls(call()), result(content='[{"type":"text","text":"a"},{"type":"text","value":"b"}]')],
+    ),
+    "N5 data of a kind that parts have": (
+        [calls(call()), item("function_call_output", output=[{"type": "file", "name": "a.py"}, {"type": "image", "name": "b.png"}])],
+        [calls(call()), result(content='[{"type":"file","name":"a.py"},{"type":"image","name":"b.png"}]')],
+    ),
+    "N5 image among data": (
+        [calls(call()), item("function_call_output", output=[text("a"), {"type": "resource"}, {"type": "image", "data": "AAAA", "mimeType": "x"}])],
+        [calls(call()), result(content='[{"type":"text","text":"a"},{"type":"resource"},"[image omitted]"]')],
+    ),
+    "N5 image of MCP": (
+        [calls(call()), item("function_call_output", output=[text("a"), {"type": "image", "data": "AAAA", "mimeType": "x"}])],
+        [calls(call()), result(content="a\n[image omitted]")],
+    ),
+    "N5 documents": (
+        [calls(call()), item("function_call_output", output=[text("a"), FILE, {"type": "input_file", "file_id": "f"}, PDF, SOUND])],
+        [calls(call()), result(content="a\n[file omitted]\n[file omitted]\n[document omitted]\n[audio omitted]")],
+    ),
+    "N5 a document of text": (
+        [calls(call()), item("function_call_output", output=[{"type": "document", "source": {"type": "text", "data": "a\nb"}}, text("c")])],
+        [calls(call()), result(content="a\nb\nc")],
     ),
     "N6 dropped": (
         [{"type": "reasoning", "summary": []}, {"type": "item_reference", "id": "x"}, {"type": "web_search_call"}, {"type": "mcp_call"}, HELLO],
@@ -159,6 +195,18 @@ ENTRIES = {
         [said("assistant", [used(arguments={"path": "a"})], tool_calls=[call(arguments="")]), result()],
         [calls(READ_CALL), result()],
     ),
+    "N9 tool_use of another name than the entry of its id": (
+        [said("assistant", [used(name="Write", arguments={"b": 1})], tool_calls=[READ_CALL]), result(content="1"), result(content="2")],
+        [calls(READ_CALL, call(SECOND, "Write", '{"b":1}')), result(content="1"), result(SECOND, "2")],
+    ),
+    "N9 two tool_use of one id": (
+        [said("assistant", [used(arguments={"a": 1}), used(arguments={"b": 1})]), said("user", [answered("1"), answered("2")])],
+        [calls(call(arguments='{"a":1}'), call(SECOND, arguments='{"b":1}')), result(content="1"), result(SECOND, "2")],
+    ),
+    "N9 two tool_use of the id of one entry": (
+        [said("assistant", [used(), used(arguments={"b": 1})], tool_calls=[READ_CALL]), result(content="1"), result(content="2")],
+        [calls(READ_CALL, call(SECOND, arguments='{"b":1}')), result(content="1"), result(SECOND, "2")],
+    ),
     "N9 tool_result before the rest": (
         [calls(call(), call("c2")), said("user", [text("next"), answered("ok"), answered([text("a"), PNG], "c2"), text("more")])],
         [calls(call(), call("c2")), result(), result("c2", "a\n[image omitted]"), said("user", [text("next"), text("more")])],
@@ -174,6 +222,20 @@ ENTRIES = {
         [said("assistant", "a")],
     ),
     "N9 a turn of thinking alone": ([HELLO, said("user", [{"type": "thinking"}]), said("assistant", [{"type": "thinking"}])], [HELLO]),
+    "N9 tool_result with empty text": ([calls(call()), said("user", [answered("ok"), text("")])], [calls(call()), result()]),
+    "N9 document": (
+        [said("user", [{**PDF, **CACHED, "title": "a.pdf"}, PDF])],
+        [
+            said(
+                "user",
+                [{"type": "file", "file": {"filename": name, "file_data": "data:application/pdf;base64,AAAA"}} for name in ("a.pdf", "document")],
+            )
+        ],
+    ),
+    "N9 document of text": (
+        [said("user", [{"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "d"}}])],
+        [said("user", "d")],
+    ),
     "N9 image data": ([said("user", [PNG])], [said("user", [image("data:image/png;base64,AAAA")])]),
     "N9 image url": (
         [said("user", [{"type": "image", "source": {"type": "url", "url": "https://a.example/b"}, **CACHED}])],
@@ -216,3 +278,19 @@ def test_n9_fields_that_are_left_out_are_named_once():
     parts = [text("a", annotations=[{"url": "x"}], **CACHED), text("b", **CACHED)]
     found = normalised(messages=[said("assistant", parts), said("user", [text("c", **CACHED)], **CACHED)])
     assert found.ignored == ("messages.content.annotations", "messages.content.cache_control", "messages.cache_control")
+
+
+def test_n9_what_a_document_says_besides_is_named():
+    parts = [{**PDF, "title": "a.pdf", "citations": {"enabled": True}, "context": "c", **CACHED}, text("a")]
+    found = normalised(messages=[said("user", parts)])
+    assert found.ignored == ("messages.content.citations", "messages.content.context", "messages.content.cache_control")
+
+
+def test_n5_what_is_left_out_of_results_is_counted_by_kind():
+    entries = [calls(call()), result(content=[PDF, PDF, FILE, SOUND, PNG]), HELLO]
+    assert [(notice.code, notice.detail) for notice in normalised(messages=entries).notices] == [
+        ("history_item_dropped", "document in a tool's result (2)"),
+        ("history_item_dropped", "file in a tool's result"),
+        ("history_item_dropped", "audio in a tool's result"),
+        ("history_item_dropped", "image in a tool's result"),
+    ]

@@ -7,7 +7,9 @@ from tests.support.cursor_bodies import HELLO, normalised, parse, refused
 DROPPED = {
     **{"store": False, "include": ["reasoning.encrypted_content"], "truncation": "auto", "prompt_cache_retention": "24h", "service_tier": "auto"},
     **{"user": "u", "background": False, "conversation": "conv_1", "safety_identifier": "s", "anthropic_version": "2023-06-01", "top_k": 5},
-    **{"previous_response_id": "resp_1", "metadata": {"x": "y"}},
+    **{"previous_response_id": "resp_1", "metadata": {"x": "y"}, "max_tool_calls": 3, "client_metadata": {"a": 1}, "prompt": {"id": "p"}},
+    **{"context_management": [], "anthropic_beta": ["b"], "betas": ["b"], "container": "c", "mcp_servers": [], "thinking": {"type": "disabled"}},
+    **{"output_config": {"effort": "low"}, "inference_geo": "us"},
 }
 
 
@@ -39,7 +41,7 @@ KEPT = {
     "N11 map effort minimal": {"reasoning_effort": "minimal"},
     "N11 map stop": {"stop": ["END"]},
     "N11 map the client's own key of a cache": {"prompt_cache_key": "k", "verbosity": "low"},
-    "N11 what nobody reads": {"temperature": 0, "client_metadata": {"a": None}},
+    "N11 what nobody reads": {"temperature": 0, "logit_bias": {"1": 0}, "unknown": {"a": None}},
 }
 
 
@@ -69,6 +71,29 @@ def test_no_effort(fields, ignored):
     assert (found.fields, found.ignored) == ({"messages": [HELLO]}, ignored)
     options = parse(messages=[HELLO], **fields).options
     assert (options.reasoning_effort, options.reasoning) == (None, False)
+
+
+THINKING = {
+    "N11 map thinking": ({"thinking": {"type": "enabled"}}, {"enabled": True}, ()),
+    "N11 map thinking with a budget": ({"thinking": {"type": "enabled", "budget_tokens": 2000}}, {"enabled": True}, ("thinking.budget_tokens",)),
+    "N11 map thinking adaptive": ({"thinking": {"type": "adaptive", "display": "omitted"}}, {"enabled": True}, ("thinking.display",)),
+    "N11 map thinking disabled": ({"thinking": {"type": "disabled"}}, None, ("thinking",)),
+    "N11 map thinking of another form": ({"thinking": True}, None, ("thinking",)),
+    "N11 map thinking beside reasoning": (
+        {"thinking": {"type": "enabled", "budget_tokens": 1}, "reasoning": {"effort": "low"}},
+        {"effort": "low"},
+        ("thinking",),
+    ),
+    "N11 map thinking beside no effort": ({"thinking": {"type": "enabled"}, "reasoning": {"effort": "none"}}, None, ("reasoning", "thinking")),
+}
+
+
+@pytest.mark.parametrize(("fields", "reasoning", "ignored"), THINKING.values(), ids=THINKING)
+def test_thinking(fields, reasoning, ignored):
+    found = normalised(messages=[HELLO], **fields)
+    assert (found.fields.get("reasoning"), found.ignored, "thinking" in found.fields) == (reasoning, ignored, False)
+    request = parse(messages=[HELLO], **fields)
+    assert (request.options.reasoning, "thinking" in request.extra) == (reasoning is not None, False)
 
 
 STOPS = {

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.parse.quirks.ids import FINE, rewriting
+from pipeline.parse.quirks.ids import FINE, Given, rewriting
 from tests.support.cursor_bodies import FLAT_PATCH, HELLO, NESTED_READ, NO_RESULT, PATCH, call, calls, messages_of, normalised, parse, patch, result
 
 
@@ -20,6 +20,8 @@ def asks(*made, **more):
 
 FILE = {"type": "file", "file": {"file_id": "f"}}
 TWO = calls(call("a"), call("b"))
+SECOND_A = rewriting([Given("a", 1)])[Given("a", 1)]
+NO_ID = list(rewriting([Given(""), Given("", 1)]).values())
 LEGACY = {"role": "assistant", "content": None, "function_call": {"name": "Read", "arguments": "{}"}}
 
 REPAIRS = {
@@ -54,13 +56,25 @@ REPAIRS = {
     ),
     "N10 pairing of two calls with one id": (
         [calls(call("a"), call("a")), result("a", "1"), result("a", "2")],
-        [calls(call("a"), call("a")), result("a", "1"), result("a", "2")],
+        [calls(call("a"), call(SECOND_A)), result("a", "1"), result(SECOND_A, "2")],
+    ),
+    "N10 pairing of two calls with one id that folding brought together": (
+        [calls(call("a")), {"type": "function_call", "call_id": "a", "name": "Read"}, result("a", "1"), HELLO, calls(call("a")), result("a", "2")],
+        [calls(call("a"), call(SECOND_A)), result("a", "1"), result(SECOND_A, NO_RESULT), HELLO, calls(call("a")), result("a", "2")],
+    ),
+    "N10 pairing of items without an id": (
+        [{"type": kind, "call_id": "", "id": "fc", "name": "Read"} for kind in ("function_call", "custom_tool_call")]
+        + [result("", "1"), result("", "2")],
+        [
+            calls(call(NO_ID[0]), {"id": NO_ID[1], "type": "custom", "custom": {"name": "Read", "input": ""}}),
+            *(result(each, words) for each, words in zip(NO_ID, "12", strict=True)),
+        ],
     ),
     "N10 pairing without a call": ([HELLO, result("x", "out")], [HELLO, orphan("x", "out")]),
     "N10 pairing without a call or an id": ([HELLO, {"role": "tool", "content": "out"}], [HELLO, orphan("without an id", "out")]),
     "N10 pairing without a call, with a document": (
         [HELLO, result("x", [FILE])],
-        [HELLO, {"role": "user", "content": [{"type": "text", "text": orphan("x", "")["content"]}, FILE]}],
+        [HELLO, orphan("x", "[file omitted]")],
     ),
     "N10 pairing without a call, between": (
         [TWO, result("a"), result("x", "out"), result("b")],
@@ -97,6 +111,9 @@ SAID = {
     "N10 orphans": ([HELLO, result("x"), result("y")], ["tool_result_as_text"]),
     "N10 supplied": ([TWO, HELLO], ["tool_result_supplied"]),
     "N10 repeated": ([calls(call("a")), result("a"), result("a")], ["tool_result_repeated"]),
+    "N10 ids of one message": ([calls(call("a"), call("a"), call("a")), *[result("a")] * 3], ["call_id_rewritten"]),
+    "N10 arguments": ([calls(call(arguments="[1]"), call("b", arguments="null")), result(), result("b")], ["arguments_repaired"]),
+    "N10 arguments that are none": ([calls(call(arguments=""), call("b", arguments={})), result(), result("b")], []),
     "N10 id": ([calls(call("a|b")), result("a|b")], ["call_id_rewritten"]),
 }
 
@@ -119,25 +136,66 @@ def test_n10_ids_are_rewritten_in_call_and_result(bad):
 
 
 def test_n10_ids_never_become_one_that_is_there():
-    made = rewriting(["a|b"])["a|b"]
-    assert rewriting(["a|b", made])["a|b"] not in ("a|b", made)
-    again = rewriting([made, "a|b"])
-    assert made not in again, "an id that is fine stays"
+    made = rewriting([Given("a|b")])[Given("a|b")]
+    assert rewriting([Given("a|b"), Given(made)])[Given("a|b")] not in ("a|b", made)
+    assert rewriting([Given("a"), Given("a", 1), Given(SECOND_A)])[Given("a", 1)] not in ("a", SECOND_A)
+    assert Given(made) not in rewriting([Given(made), Given("a|b")]), "an id that is fine stays"
 
 
 def test_n10_ids_with_one_digest_stay_different(monkeypatch):
     monkeypatch.setattr("pipeline.parse.quirks.ids._digest", lambda given, number: f"call_{number}")
-    assert rewriting(["a|", "b|", "call_1"]) == {"a|": "call_0", "b|": "call_2"}
+    assert rewriting([Given("a|"), Given("b|"), Given("call_1")]) == {Given("a|"): "call_0", Given("b|"): "call_2"}
+
+
+ANY_ID = st.text(max_size=3) | st.text("ab|", max_size=70) | st.sampled_from(["a|b", SECOND_A, *rewriting([Given("a|b")]).values()])
 
 
 @settings(deadline=None, max_examples=100)
-@given(st.lists(st.text(max_size=3) | st.text("ab|", max_size=70) | st.sampled_from(["a|b", rewriting(["a|b"])["a|b"]]), unique=True, max_size=8))
+@given(st.lists(st.builds(Given, ANY_ID, st.integers(0, 2)), unique=True, max_size=8))
 def test_n10_ids_stay_different(ids):
     changed = rewriting(ids)
-    after = [changed.get(each, each) for each in ids]
+    after = [changed.get(each, each.id) for each in ids]
     assert len(set(after)) == len(ids)
     assert all(FINE.fullmatch(each) for each in after)
-    assert {each for each in ids if FINE.fullmatch(each)} == set(ids) - changed.keys()
+    assert {each for each in ids if not each.earlier and FINE.fullmatch(each.id)} == set(ids) - changed.keys()
+
+
+# the arguments of a function's call that is offered -> what they are then
+ARGUMENTS = {
+    "N10 arguments cut": ('{"path": "a', '{"input":"{\\"path\\": \\"a"}'),
+    "N10 arguments of several objects": ('{"a":1}{"b":2}', '{"input":"{\\"a\\":1}{\\"b\\":2}"}'),
+    "N10 arguments a list": ("[1]", '{"input":"[1]"}'),
+    "N10 arguments a decoded list": ([1], '{"input":"[1]"}'),
+    "N10 arguments a number": (0, '{"input":"0"}'),
+    "N10 arguments a word": ("false", '{"input":"false"}'),
+    "N10 arguments no finite number": ('{"a":NaN}', '{"input":"{\\"a\\":NaN}"}'),
+    "N10 arguments half a character": ('{"a":"\\ud83d"}', '{"input":"{\\"a\\":\\"\\\\ud83d\\"}"}'),
+    "N10 arguments nested too deeply": ("[" * 9_999, f'{{"input":"{"[" * 9_999}"}}'),
+    "N10 arguments null": ("null", "{}"),
+    "N10 arguments an empty text": ('""', "{}"),
+    "N10 arguments an empty list": ("[]", "{}"),
+    "N10 arguments an empty decoded list": ([], "{}"),
+    "N10 arguments blank": (" \n", "{}"),
+}
+
+
+@pytest.mark.parametrize(("given_arguments", "expected"), ARGUMENTS.values(), ids=ARGUMENTS)
+def test_arguments_of_a_function_are_a_json_object(given_arguments, expected):
+    entries = [calls(call(arguments=given_arguments)), result()]
+    assert messages_of(*entries, tools=OFFERED) == [calls(call(arguments=expected)), result()]
+    assert [notice.code for notice in normalised(messages=entries, tools=OFFERED).notices] == ["arguments_repaired"]
+    for other in (
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "call_1", "name": "Read", "input": given_arguments}]},
+        {"type": "function_call", "call_id": "call_1", "name": "Read", "arguments": given_arguments},
+    ):
+        assert messages_of(other, result(), tools=OFFERED) == [calls(call(arguments=expected)), result()]
+
+
+@pytest.mark.parametrize("arguments", [' {"b" : 1e2}', '{"a":1,"a":2}', "{}"])
+def test_n10_arguments_that_are_an_object_stay_as_they_are(arguments):
+    entries = [calls(call(arguments=arguments)), result()]
+    assert messages_of(*entries, tools=OFFERED) == entries
+    assert normalised(messages=entries, tools=OFFERED).notices == ()
 
 
 OFFERED = [NESTED_READ, FLAT_PATCH]
@@ -151,7 +209,7 @@ REPLAYS = {
     "N10 replay wrapped and decoded": (call(name="ApplyPatch", arguments={"input": PATCH}), OFFERED, patch()),
     "N10 replay wrapped with more": (call(name="ApplyPatch", arguments='{"input":"a","b":1}'), OFFERED, patch(text='{"input":"a","b":1}')),
     "N10 replay a function stays": (call(arguments='{"path":"a"}'), OFFERED, call(arguments='{"path":"a"}')),
-    "N10 replay a function whose arguments are broken stays": (call(arguments='{"path'), OFFERED, call(arguments='{"path')),
+    "N10 replay a function whose arguments are broken stays one": (call(arguments='{"path'), OFFERED, call(arguments='{"input":"{\\"path"}')),
     "N10 replay raw text of a tool that is not offered now": (call(name="ApplyPatch", arguments=PATCH), [NESTED_READ], patch()),
     "N10 replay JSON of a tool that is not offered now": (call(name="Write", arguments='{"a":1}'), [], call(name="Write", arguments='{"a":1}')),
 }
