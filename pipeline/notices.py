@@ -77,6 +77,8 @@ NOTICES: Mapping[str, str] = MappingProxyType(
         "image_not_fetched": "an image that is a web address was not looked at: the embedded demo uses no network",
         "reasoning_dropped": "reasoning in the history was not sent, since the upstream takes none",
         "reasoning_effort_dropped": "`reasoning_effort` was not sent, since the upstream takes none",
+        "system_messages_joined": "the system messages were made one, in front, since the upstream's profile says that its models take no other",
+        "tool_images_moved": "images in the results of tools were put into a user's message behind them, where Chat Completions allow them",
         "asked_again": "the first answer did not keep what the request promised its client, and was asked for a second time",
         # -- what the route and the server did
         "fast_suffix_ignored": "the model's id ended in `-fast`, which names no other model here",

@@ -17,7 +17,7 @@ from pipeline.events import Event, Failed, Finish, Notice
 from pipeline.failover import Attempt, Candidate, Trail, collect_first, open_first
 from pipeline.flow import Answer, Exchange
 from pipeline.identity import Identity
-from pipeline.parse.shown_reasoning import strip_shown
+from pipeline.parse.shown_reasoning import is_large, strip_shown
 from pipeline.request import Request
 from pipeline.upstream.health import Health
 from server.access_log import MAX_WORD_CHARS, Record
@@ -73,7 +73,7 @@ class Answering:
         if not request.model:
             request = msgspec.structs.replace(request, model=plan.destinations[0].model.id)
         if strips_shown(plan.route, for_cursor=surface.for_cursor):
-            request = strip_shown(request)
+            request = await trio.to_thread.run_sync(strip_shown, request) if is_large(request) else strip_shown(request)
         try:
             return await self._tried(request, plan, caller, record, surface)
         except ContextLengthExceeded:

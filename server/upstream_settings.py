@@ -208,6 +208,13 @@ class Profile(OpenAIProfile, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     token_limit_field: Annotated[
         Literal["max_tokens", "max_completion_tokens"], Meta(description="the field of its requests that limits the answer's length")
     ] = "max_tokens"
+    tool_images: Annotated[
+        bool, Meta(description="whether it takes images in the results of tools; if not, they go into a user's message behind them")
+    ] = False
+    single_system: Annotated[
+        bool,
+        Meta(description="whether all system messages are made one, in front: some models' templates fail at a second one, or forget it"),
+    ] = False
 
 
 class ResponsesProfile(OpenAIProfile, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -71,12 +71,15 @@ class ChatProfile(msgspec.Struct, frozen=True):
     """What one target takes.
 
     `token_limit_field` and `reasoning_field` are names of fields, the second one empty for a target that takes no echoed reasoning; the booleans say
-    whether the target takes custom tools, images and an effort, and whether the gateway is to write `verbosity` and `prompt_cache_key` for it;
+    whether the target takes custom tools, images, images in the results of tools, one system message only, and an effort, and whether the gateway is
+    to write `verbosity` and `prompt_cache_key` for it;
     `pass_fields` is "all" or the names of the unknown fields that go through, those inside other objects with their path (`tools.cache_control`).
     """
 
     custom_tools: bool = False
     images: bool = True
+    tool_images: bool = False
+    single_system: bool = False
     token_limit_field: str = "max_tokens"
     reasoning_field: str = "reasoning_content"
     reasoning_effort: bool = True

@@ -146,7 +146,7 @@ def _images_of(request: Request) -> Iterator[tuple[str, ImagePart]]:
     for number, message in enumerate(request.messages):
         for index, part in enumerate(message.parts):
             if isinstance(part, ImagePart):
-                yield f"messages[{number}].content[{index}].image_url", part
+                yield f"{part.path or f'messages[{number}].content[{index}]'}.image_url", part
 
 
 def _with_files(message: Message, found: dict[str, bytes]) -> Message:

@@ -6,6 +6,7 @@ answer is read by the codec of `pipeline.wire.openai_chat`. What the body leaves
 
 from pipeline.parameters import Family, ignored_by
 from pipeline.prompt.chat_body import left_out, not_passed, not_passed_inside, write_chat_body
+from pipeline.prompt.chat_form import images_behind_results, single_system
 from pipeline.request import Request
 from pipeline.upstream.base import Outgoing
 from pipeline.upstream.openai_http import CHAT, OpenAIConfig, OpenAIUpstream, call_ids, endpoint_url
@@ -34,9 +35,12 @@ class OpenAIChatUpstream(OpenAIUpstream):
     endpoint = ENDPOINT
 
     def _outgoing(self, request: Request, prompt: str) -> Outgoing:
-        profile = self._config.profile
+        profile, given = self._config.profile, request.notices
+        request = request if profile.tool_images else images_behind_results(request)
+        request = single_system(request) if profile.single_system else request
+        notices = (*left_out(request, profile), *request.notices[len(given) :])
         ignored = (*ignored_by(Family.OPENAI_CHAT, request, not_passed(request, profile)), *not_passed_inside(request, profile))
-        return Outgoing(request, write_chat_body(request, profile), prompt, ignored, left_out(request, profile))
+        return Outgoing(request, write_chat_body(request, profile), prompt, ignored, notices)
 
     def _decoder(self, outgoing: Outgoing, errors: OpenAIErrors) -> OpenAIChatDecoder:
         return OpenAIChatDecoder(
