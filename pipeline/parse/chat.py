@@ -50,7 +50,7 @@ def parse_chat(body: bytes, *, agent: bool = False, conversation: str | None = N
     fields = decode_body(body)
     if not fields.get("messages") and fields.get("input"):
         raise RequestError(
-            "The body has `input` and no `messages`: send it to /cursor/chat/completions for an answer in chat form.",
+            "The body has `input` and no `messages`: send it to /v1/responses, or to /cursor/chat/completions for an answer in chat form.",
             param="messages",
         )
     return build_request(fields, agent=agent, conversation=conversation)

@@ -98,7 +98,7 @@ def test_no_messages(messages):
 def test_a_responses_body_is_told_where_to_go(extra):
     with pytest.raises(RequestError) as caught:
         parse_chat(json.dumps({"model": "gpt-4o", "input": "Hello", **extra}).encode())
-    assert caught.value.message.endswith("send it to /cursor/chat/completions for an answer in chat form.")
+    assert caught.value.message.endswith("send it to /v1/responses, or to /cursor/chat/completions for an answer in chat form.")
     assert "/cursor" in caught.value.message
     assert caught.value.param == "messages"
 
