@@ -26,7 +26,7 @@
         ├── UpstreamUnavailable       503 upstream_unavailable
         ├── UpstreamTimeout           504 upstream_timeout
         ├── StreamCut                 502 upstream_stream_cut
-        ├── AnswerUnsatisfied         502 response_format_unsatisfied, tool_choice_unsatisfied
+        ├── AnswerUnsatisfied         502 response_format_unsatisfied, tool_choice_unsatisfied, invalid_arguments
         └── ProtocolViolation         502 upstream_protocol_error
 
 The types and codes are those of ARCHITECTURE.md, "Errors". A permanent fault is never a 5xx, since clients resend

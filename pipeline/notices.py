@@ -84,7 +84,7 @@ NOTICES: Mapping[str, str] = MappingProxyType(
         "fast_suffix_ignored": "the model's id ended in `-fast`, which names no other model here",
         "overflow_signalled": "the conversation did not fit, and Cursor was told so by a usage beyond the window",
         "prefill_continued": "the conversation ended with the assistant's turn, and a user's was put behind it, since the route says `no_prefill`",
-        "response_not_kept": "the response was to be stored, and was not: the store is off, or the response is larger than it",
+        "response_not_kept": "the response was to be stored, and was not: the store is off, or it has no room for the response",
         "token_limit_raised": "the limit of the answer's length was raised to the route's `min_output_tokens`",
     }
 )

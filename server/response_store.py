@@ -5,13 +5,15 @@ JSON that a client is sent, and the conversation up to and with the response's o
 (`previous_response_id`). A store gives it back to its owner and to nobody else; an id of another owner is an unknown one, in every respect.
 
 Invariants: nothing is changed once it is stored. `MemoryStore` holds at most `entries` and `max_bytes`; what was not asked for in `seconds` is
-forgotten, and what was not asked for the longest goes first. Left alone: which responses are stored (`server.routes.responses`), and who an owner is
-(`server.targets.owner_of`).
+forgotten. Where there is no room, what goes is of the owner who holds the most, the new response counted, and there what was not asked for the
+longest: who stores much drives out his own, and nobody's who stores less. A response that would itself have to go is not kept, and drives out
+nothing. Left alone: which responses are stored (`server.routes.responses`), and who an owner is (`server.targets.owner_of`).
 """
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from heapq import heapify, heapreplace
 from typing import Protocol
 
 import msgspec
@@ -39,7 +41,7 @@ class ResponseStore(Protocol):
     """Keeps responses by owner and id."""
 
     async def put(self, owner: str, response_id: str, stored: StoredResponse) -> bool:
-        """Keep a response; False where the store has no room for one of its size."""
+        """Keep a response; False where the store has no room for it."""
         ...
 
     async def get(self, owner: str, response_id: str) -> StoredResponse | None:
@@ -54,6 +56,13 @@ class ResponseStore(Protocol):
 class _Entry(msgspec.Struct, frozen=True):
     stored: StoredResponse
     used_at: float
+
+
+class _Share(msgspec.Struct):
+    """What one owner has: the sizes of the responses by id, those not asked for the longest first, and their sum."""
+
+    sizes: OrderedDict[str, int]
+    size_bytes: int = 0
 
 
 class MemoryStore:
@@ -74,20 +83,30 @@ class MemoryStore:
         self._seconds = seconds
         self._clock = clock
         self._kept: OrderedDict[tuple[str, str], _Entry] = OrderedDict()
+        self._shares: dict[str, _Share] = {}
 
     def __len__(self) -> int:
         return len(self._kept)
 
     async def put(self, owner: str, response_id: str, stored: StoredResponse) -> bool:
-        """See `ResponseStore`; what it has no room for is larger than the whole store may be."""
+        """See `ResponseStore`; there is no room for what is larger than the store may be, or than what every other owner has after making room."""
         self._forget_expired()
         self._forget((owner, response_id))
-        if stored.size_bytes > self._max_bytes:
+        size = stored.size_bytes
+        if size > self._max_bytes:
             return False
+        over = self.size_bytes + size - self._max_bytes
+        if over > 0 or len(self._kept) >= self._max_entries:
+            leaving = _leaving(self._shares, owner, size, over, is_one_too_many=len(self._kept) >= self._max_entries)
+            if leaving is None:
+                return False
+            for name in leaving:
+                self._forget(name)
         self._kept[owner, response_id] = _Entry(stored, self._clock())
-        self.size_bytes += stored.size_bytes
-        while len(self._kept) > self._max_entries or self.size_bytes > self._max_bytes:
-            self._forget(next(iter(self._kept)))
+        share = self._shares.setdefault(owner, _Share(OrderedDict()))
+        share.sizes[response_id] = size
+        share.size_bytes += size
+        self.size_bytes += size
         return True
 
     async def get(self, owner: str, response_id: str) -> StoredResponse | None:
@@ -98,6 +117,7 @@ class MemoryStore:
             return None
         self._kept[owner, response_id] = _Entry(entry.stored, self._clock())
         self._kept.move_to_end((owner, response_id))
+        self._shares[owner].sizes.move_to_end(response_id)
         return entry.stored
 
     async def delete(self, owner: str, response_id: str) -> bool:
@@ -115,8 +135,43 @@ class MemoryStore:
         entry = self._kept.pop(name, None)
         if entry is None:
             return False
-        self.size_bytes -= entry.stored.size_bytes
+        owner, response_id = name
+        share = self._shares[owner]
+        size = share.sizes.pop(response_id)
+        share.size_bytes -= size
+        self.size_bytes -= size
+        if not share.sizes:
+            del self._shares[owner]
         return True
+
+
+def _leaving(shares: Mapping[str, _Share], owner: str, size: int, over: int, *, is_one_too_many: bool) -> list[tuple[str, str]] | None:
+    """What has to go for a new response of the owner's, by owner and id; None where that is the new one.
+
+    `over` is how many bytes are too many, and `is_one_too_many` says that one response is: that goes from who has the most responses. Of two with as
+    much, the other one goes before the owner. The time is that of the owners and of what has to go.
+    """
+    weights = {name: share.size_bytes for name, share in shares.items()}
+    weights[owner] = weights.get(owner, 0) + size
+    queues: dict[str, Iterator[tuple[str, int]]] = {name: iter(share.sizes.items()) for name, share in shares.items()}
+    gone: list[tuple[str, str]] = []
+    if is_one_too_many:
+        most = max(shares, key=lambda name: (len(shares[name].sizes) + (name == owner), name != owner))
+        response_id, freed = next(queues[most])
+        gone.append((most, response_id))
+        weights[most] -= freed
+        over -= freed
+    heaviest = [(-weight, name == owner, name) for name, weight in weights.items()]
+    heapify(heaviest)
+    while over > 0:
+        weight, is_own, name = heaviest[0]
+        found = next(queues[name], None) if name in queues else None
+        if found is None:
+            return None
+        gone.append((name, found[0]))
+        over -= found[1]
+        heapreplace(heaviest, (weight + found[1], is_own, name))
+    return gone
 
 
 # -- the conversation as bytes -----------------------------------------------------------------------------------------------------------------

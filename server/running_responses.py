@@ -102,6 +102,8 @@ class RunningResponse:
             if self._stream.response is not None:
                 await self._settle(self._stream.response)
             yield piece
+            if self._stream.response is not None:  # also where the upstream has more to say
+                break
         if self._is_cancelled:
             if self._response is None:
                 await self._conclude()

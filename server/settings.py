@@ -152,7 +152,10 @@ class Responses(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             "`server.workers` the default is `off`, and nothing else is possible"
         ),
     ] = "explicit"
-    entries: Annotated[Count, Meta(description="most responses that are kept; the one that was not asked for the longest goes first")] = 10_000
+    entries: Annotated[
+        Count,
+        Meta(description="most responses that are kept; of the key that holds the most, the one that was not asked for the longest goes first"),
+    ] = 10_000
     bytes: Annotated[Size, Meta(description="most memory that they take together, each with its conversation")] = 67_108_864
     seconds: Annotated[Seconds, Meta(description="how long a response is kept that is not asked for")] = 86_400.0
 

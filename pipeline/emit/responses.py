@@ -7,10 +7,10 @@ all of the answer. There is no `[DONE]`. The whole form is that object: what was
 - Text and refusals stand in messages, reasoning in items of its own where it is shown, each call is an item. Text behind a call opens another
   message, and reasoning behind text another reasoning item.
 - A client runs a call when its item is done. So that is said of a call that has come to its end, and of no other: a call that was cut is added and
-  never done, and it is not in the final object.
+  never done, and it is not in the final object. An answer fails with a function's call whose arguments are no JSON when it ends: nobody could run it.
 - Where a limit or a filter ended the answer it is `incomplete`, and so is the text that was open then.
 - A failed answer ends with `error` and `response.failed`. Nothing that was open is done by it; the text that came stays in the final object, as
-  incomplete. An answer whose proper end comes inside a call, without a limit to blame, failed too.
+  incomplete. An answer whose proper end comes inside a call, without a limit to blame, failed too. In the whole form its error is raised.
 
 Where the events are not what the types of the official client (`openai.types.responses`) say:
 
@@ -26,11 +26,11 @@ from functools import partial
 
 from pipeline.echo import Echo
 from pipeline.emit.base import AnswerHead, Dialect, Emitter
-from pipeline.emit.responses_history import output_messages
+from pipeline.emit.responses_history import BETWEEN, output_messages
 from pipeline.emit.responses_items import Channel, ItemWriter, encode
 from pipeline.emit.responses_object import ResponseObject, error_fields, usage_fields
 from pipeline.emit.whole import Whole
-from pipeline.errors import PenstockError, StreamCut
+from pipeline.errors import AnswerUnsatisfied, PenstockError, StreamCut
 from pipeline.events import (
     Event,
     Failed,
@@ -48,7 +48,7 @@ from pipeline.events import (
 from pipeline.identity import Identity
 from pipeline.request import Json
 
-__all__ = ["KEEPALIVE", "ResponsesStream", "output_messages", "responses_dialect"]
+__all__ = ["KEEPALIVE", "ResponsesStream", "output_messages", "responses_dialect", "tell_whole"]
 
 KEEPALIVE = b": keepalive\n\n"
 ID_PREFIX = "resp_"
@@ -83,6 +83,13 @@ class ResponsesStream:
         self.chunks = 0
         self._object = ResponseObject(head, echo)
         self._items = ItemWriter(head.id.removeprefix(ID_PREFIX), echo.namespaces)
+        self._thoughts: list[list[str]] = []
+        self._thought_at = 0  # the number of events behind the last thought
+
+    @property
+    def reasoning(self) -> str:
+        """All that the model thought so far, shown or not, with an empty line where it said something in between."""
+        return BETWEEN.join("".join(pieces) for pieces in self._thoughts)
 
     def feed(self, events: Sequence[Event]) -> bytes:
         """The bytes of one list of events; a comment for silence, and nothing for events that this dialect does not show or behind the end."""
@@ -102,6 +109,8 @@ class ResponsesStream:
                 items.count = number
                 pieces.append(self._other(event))
                 text, number = items.told_on(Channel.TEXT), items.count
+                if self.response is not None:
+                    break
         self.chunks = items.count = number
         return b"".join(pieces)
 
@@ -110,7 +119,7 @@ class ResponsesStream:
             case TextDelta(text):
                 return self._items.say(Channel.TEXT, text)
             case ThinkingDelta(text):
-                return self._items.say(Channel.SUMMARY, text) if self._shows_reasoning else b""
+                return self._think(text)
             case RefusalDelta(text):
                 return self._items.say(Channel.REFUSAL, text)
             case ToolCallStart():
@@ -118,7 +127,7 @@ class ResponsesStream:
             case ToolCallDelta(_, arguments):
                 return self._items.add_arguments(arguments)
             case ToolCallEnd():
-                return self._items.end_call()
+                return self._end_call()
             case Notice():
                 self.notices.append(event)
             case Finish(reason, _):
@@ -132,6 +141,19 @@ class ResponsesStream:
     def _begin(self) -> bytes:
         begun = b'"response":' + self._object.begun()
         return self._items.framed("response.created", begun) + self._items.framed("response.in_progress", begun)
+
+    def _think(self, text: str) -> bytes:
+        if not self._thoughts or self._thought_at != self._items.count:
+            self._thoughts.append([])
+        self._thoughts[-1].append(text)
+        told = self._items.say(Channel.SUMMARY, text) if self._shows_reasoning else b""
+        self._thought_at = self._items.count
+        return told
+
+    def _end_call(self) -> bytes:
+        if self._items.has_broken_call:
+            return self._failure(AnswerUnsatisfied("The model made a call whose arguments are not valid JSON.", code="invalid_arguments"))
+        return self._items.end_call()
 
     def _end(self, reason: FinishReason) -> bytes:
         cut = INCOMPLETE.get(reason)
@@ -167,8 +189,18 @@ def responses_dialect(echo: Echo, *, shows_reasoning: bool, now: Callable[[], in
         return form(head, usage)
 
     def whole(head: AnswerHead, answer: Whole, usage: UsageReport) -> bytes:
-        told = form(head, lambda: usage)
-        told.feed([*answer.spoken, Finish(answer.reason or FinishReason.STOP)])
-        return encode(told.response)
+        return tell_whole(form(head, lambda: usage), answer)
 
     return Dialect(ID_PREFIX, stream, whole)
+
+
+def tell_whole(stream: ResponsesStream, answer: Whole) -> bytes:
+    """The whole form of an answer: the object that a new stream of it ends with, which `stream.response` is then too.
+
+    Raises:
+        PenstockError: the answer came to its end and failed all the same: its last call was cut, or one cannot be run.
+    """
+    stream.feed([*answer.spoken, Finish(answer.reason or FinishReason.STOP)])
+    if stream.error is not None:
+        raise stream.error
+    return encode(stream.response)

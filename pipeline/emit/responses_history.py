@@ -2,9 +2,10 @@
 
 Theory of operation: the items of one answer become one assistant message, since they are one turn: its texts are parts in their order, with a line's
 end between two messages, its reasoning is joined, its calls follow. That is how the same items are read where a client sends them back. A refusal is
-text, as it is everywhere in a history. An incomplete text is kept. A response without output gives no message.
+text, as it is everywhere in a history. An incomplete text is kept. A response without output gives no message, and so does one of reasoning alone.
 
-What comes in is a Response object as `pipeline.emit.responses` made it, perhaps stored and read again in between; no other.
+What comes in is a Response object as `pipeline.emit.responses` made it, perhaps stored and read again in between; no other. Models think further on
+what they thought, shown or not, so the reasoning is given beside the object where it is known.
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,10 +20,13 @@ APART = "\n"
 """What stands between the texts of two messages, which become one."""
 
 
-def output_messages(response: Mapping[str, Json], namespaces: Mapping[str, tuple[str, str]] = NO_NAMESPACES) -> tuple[Message, ...]:
+def output_messages(
+    response: Mapping[str, Json], namespaces: Mapping[str, tuple[str, str]] = NO_NAMESPACES, *, reasoning: str | None = None
+) -> tuple[Message, ...]:
     """The output as one message of the assistant's, or none.
 
-    `namespaces` are those of the response's request: a call is given the flat name again that the model knows the tool by.
+    `namespaces` are those of the response's request: a call is given the flat name again that the model knows the tool by. `reasoning` is all that
+    came with the answer (`ResponsesStream.reasoning`); without it, what the object shows counts.
 
     >>> text = {"type": "output_text", "text": "Hi", "annotations": [], "logprobs": []}
     >>> output_messages({"output": [{"type": "message", "content": [text]}]})
@@ -35,9 +39,10 @@ def output_messages(response: Mapping[str, Json], namespaces: Mapping[str, tuple
         if item["type"] == "message" and (said := [TextPart(text) for text in _texts(item["content"])]):
             parts += [TextPart(APART), *said] if parts else said
     calls = tuple(_call(item, flat) for item in items if item["type"] in ("function_call", "custom_tool_call"))
-    reasoning = BETWEEN.join("".join(_texts(item["summary"])) for item in items if item["type"] == "reasoning")
-    if not (parts or calls or reasoning):
+    if not (parts or calls):
         return ()
+    if reasoning is None:
+        reasoning = BETWEEN.join("".join(_texts(item["summary"])) for item in items if item["type"] == "reasoning")
     return (Message(Role.ASSISTANT, tuple(parts), calls, reasoning=reasoning or None),)
 
 

@@ -143,6 +143,12 @@ class ItemWriter:
         """Whether a call was added and is not done."""
         return self._item is not None and self._item.is_call
 
+    @property
+    def has_broken_call(self) -> bool:
+        """Whether what came of the open call cannot be run: a function's arguments are JSON, and only a custom tool's input is any text."""
+        item = self._item
+        return item is not None and item.told.channel is Channel.ARGUMENTS and not _is_json("".join(item.told.pieces))
+
     def told_on(self, channel: Channel) -> Told | None:
         """The text that the next delta of a channel would be added to, without anything else being told."""
         return self._item.told if self._item is not None and self._item.told.channel is channel else None
@@ -230,3 +236,11 @@ class ItemWriter:
         self._item = None
         self.output.append(item.fields | {"status": status})
         return self.event("response.output_item.done", {"output_index": item.number, "item": self.output[-1]})
+
+
+def _is_json(text: str) -> bool:
+    try:
+        msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return False
+    return True

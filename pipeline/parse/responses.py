@@ -167,6 +167,10 @@ def _history(fields: dict[str, Json], recalled: tuple[Message, ...], reader: Ite
 
 
 def _turn(message: Message) -> Placed:
+    """A turn of an earlier conversation; its images and files stand in no place of this body."""
+    if any(not isinstance(part, TextPart) for part in message.parts):
+        parts = tuple(part if isinstance(part, TextPart) else msgspec.structs.replace(part, path="previous_response_id") for part in message.parts)
+        message = msgspec.structs.replace(message, parts=parts)
     keys = tuple(Key(call.id) for call in message.tool_calls)
     return Placed(Turn(message, keys, None if message.tool_call_id is None else Key(message.tool_call_id)), "previous_response_id")
 

@@ -4,7 +4,8 @@ Theory of operation: a list of items comes in: messages, calls, results, reasoni
 own. What the assistant did stands in several items, one for its reasoning, its text and each of its calls: neighbours of these are one turn, with
 line feeds between texts that were separate messages. Reasoning belongs to the turn that it stands in; the text of its content counts, or else its
 summary. A reference to an item is that item where it can be found. A file is written as Chat Completions has it, which upstreams of both APIs are
-given in their own form; one by its address has no form there, and stays as it is.
+given in their own form; one by its address has no form there, and is refused. Images and files know their places in the body: whoever refuses one
+later has to name it as the client wrote it.
 
 Left out, and named in the ledger: items whose kind only OpenAI's own servers can make anything of, references to what is not stored, encrypted
 reasoning, and reasoning that nothing follows. An item of another kind is the client's error, so that no part of a conversation is lost in silence.
@@ -17,15 +18,15 @@ from typing import Any
 
 import msgspec
 
-from pipeline.errors import RequestError, ResponseNotFound
+from pipeline.errors import RequestError, ResponseNotFound, UnsupportedParameter
 from pipeline.parse.body import is_object, read
-from pipeline.parse.content import Content, read_content
+from pipeline.parse.content import PART_FIELDS, Content, read_content
 from pipeline.parse.pairing import Key, Turn
 from pipeline.parse.quirks.items import DROPPED_ITEMS
 from pipeline.parse.quirks.ledger import Ledger
 from pipeline.parse.quirks.typed import needed_text, required, text_at
 from pipeline.parse.responses_namespaces import Namespaces
-from pipeline.request import Json, Message, OpaquePart, Part, Role, TextPart, ToolCall
+from pipeline.request import ImagePart, Json, Message, OpaquePart, Part, Role, TextPart, ToolCall
 
 ROLES = {"user": Role.USER, "system": Role.SYSTEM, "developer": Role.SYSTEM, "assistant": Role.ASSISTANT}
 
@@ -240,16 +241,21 @@ class ItemReader:
 
     def _parts(self, content: Content, path: str) -> tuple[Part, ...]:
         self._ledger.count(0 if content is None or isinstance(content, str) else len(content), "parts", path)
-        return tuple(self._cleaned(read_content(content, path)))
+        return tuple(self._cleaned(read_content(content, path), _places_of_images(content, path)))
 
-    def _cleaned(self, parts: Iterable[Part]) -> Iterator[Part]:
+    def _cleaned(self, parts: Iterable[Part], images: Iterator[str]) -> Iterator[Part]:
         """The parts without the fields of OpenAI's own, and without text that is then empty; a file in the form of Chat Completions."""
         for part in parts:
             if isinstance(part, TextPart) and part.extra:
                 cleaned = TextPart(part.text, self._unread(part.extra, frozenset(), "content."))
                 if cleaned.text or cleaned.extra:
                     yield cleaned
-            elif isinstance(part, OpaquePart) and part.kind == "input_file" and not part.fields.get("file_url"):
+            elif isinstance(part, ImagePart):
+                yield msgspec.structs.replace(part, path=next(images))
+            elif isinstance(part, OpaquePart) and part.kind == "input_file":
+                if part.fields.get("file_url"):
+                    place = f"{part.path}.file_url"
+                    raise UnsupportedParameter(f"{place} is not supported here: send the file itself, in `file_data`.", param=place)
                 inside = {name: value for name, value in part.fields.items() if name != "type" and value is not None}
                 yield OpaquePart("file", {"type": "file", "file": inside}, part.path)
             else:
@@ -293,7 +299,13 @@ def kind_of(item: dict[str, Json], path: str) -> str:
     raise required(f"{path}.type")
 
 
+def _places_of_images(content: Content, path: str) -> Iterator[str]:
+    """Where the images of a content that was read stand, in order; parts without text are no parts afterwards."""
+    if isinstance(content, list):
+        yield from (f"{path}[{index}]" for index, part in enumerate(content) if PART_FIELDS.get(part["type"]) == "image_url")
+
+
 def _not_kept(item_id: str, path: str) -> ResponseNotFound:
-    message = f"There is no item {item_id[:100]!r} here. The items of a response are kept only where its request said `store: true`, and for a while. "
+    message = f"There is no item {item_id[:100]!r} here. A response's items are kept only where its request said `store: true`, and for a while. "
     message += "Send the item itself: clients do so when they are told `store: false`."
     return ResponseNotFound(message, code="item_not_found", param=f"{path}.id")

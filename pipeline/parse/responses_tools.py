@@ -10,7 +10,7 @@ what was left out is none, and a choice of what was never offered is the client'
 OpenAI's own machinery are named in the ledger; those that nobody knows stay with their tool (`extra`).
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -44,6 +44,14 @@ class ToolsRead(msgspec.Struct, frozen=True):
     choice: ToolChoice
     echoed: tuple[Json, ...]
     namespaces: Namespaces
+
+
+class _Pointer(NamedTuple):
+    """What an object in a choice names: a tool, perhaps of a namespace, or a namespace itself."""
+
+    name: str
+    space: str | None = None
+    is_space: bool = False
 
 
 def read_tools(fields: dict[str, Json], ledger: Ledger) -> ToolsRead:
@@ -162,12 +170,14 @@ class _Offer:
             raise RequestError("tool_choice must be a string or an object.", param="tool_choice")
         if value.get("type") == "allowed_tools":
             return self._allowed(value)
-        names = self._pointed(value, "tool_choice")
-        if not names:
+        pointer = self._pointer(value, "tool_choice")
+        if pointer is None:
             self._ledger.repaired("tool_choice_dropped", "tool_choice asked for a tool that was left out")
             return ToolChoice(), tools
-        if len(names) > 1 or value.get("type") == "namespace":  # one of several
-            return ToolChoice(ToolMode.REQUIRED), tuple(tool for tool in tools if tool.name in names)
+        names = self._meant(pointer, "tool_choice")
+        if len(names) > 1 or pointer.is_space:  # one of several
+            several = frozenset(names)
+            return ToolChoice(ToolMode.REQUIRED), tuple(tool for tool in tools if tool.name in several)
         return ToolChoice(ToolMode.FUNCTION, names[0]), tools
 
     def _allowed(self, value: dict[str, Json]) -> tuple[ToolChoice, tuple[Tool, ...]]:
@@ -177,7 +187,11 @@ class _Offer:
         if not entries:
             raise RequestError(f"{path} must name at least one tool.", param=path)
         check_count(len(entries), path, "tools")
-        names = {name for index, entry in enumerate(entries) for name in self._pointed(entry, f"{path}[{index}]")}
+        pointers: dict[_Pointer, str] = {}  # each once, with its first place: many entries may mean the same many tools
+        for index, entry in enumerate(entries):
+            if (pointer := self._pointer(entry, f"{path}[{index}]")) is not None:
+                pointers.setdefault(pointer, f"{path}[{index}]")
+        names = frozenset(name for pointer, place in pointers.items() for name in self._meant(pointer, place))
         mode = self._mode(text_at(value, "mode", "tool_choice") or "auto", "tool_choice.mode")
         if not names:  # none of the others may be called in their place
             self._ledger.repaired("tool_choice_dropped", "tool_choice allows only tools that were left out")
@@ -195,16 +209,21 @@ class _Offer:
             return ToolMode.AUTO
         return mode
 
-    def _pointed(self, entry: dict[str, Json], path: str) -> list[str]:
-        """The flat names that an object points to; none for a tool that was left out, whether it was offered or not."""
+    def _pointer(self, entry: dict[str, Json], path: str) -> _Pointer | None:
+        """What an object points to; None for a tool that was left out, whether it was offered or not."""
         kind = needed_text(entry, "type", path)
         if _unknown_word(kind) is not None:
-            return []
+            return None
         if kind not in (*KINDS, "namespace"):
             raise RequestError(f"{path}.type must be function, custom or allowed_tools.", param=f"{path}.type")
         name, space = needed_text(entry, "name", path), text_at(entry, "namespace", path)
         self._leave_out(entry, _OF_POINTER if path == "tool_choice" else _READ[kind] | _OF_POINTER if kind in KINDS else _OF_NAMESPACE, "tool_choice")
-        if kind == "namespace":
+        return _Pointer(name, is_space=True) if kind == "namespace" else _Pointer(name, space or None)
+
+    def _meant(self, pointer: _Pointer, path: str) -> list[str]:
+        """The flat names of a pointer that stands at `path`; raises RequestError where there are none."""
+        name, space, is_space = pointer
+        if is_space:
             names = self._spaces.get(name, [])
         elif space:
             names = [flat] if space in self._spaces and (flat := self.namespaces.flat(space, name)) in self._tools else []

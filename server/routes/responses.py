@@ -5,16 +5,16 @@ and by nobody else. What is still on its way can be cancelled, kept or not (`ser
 mode, in the conversation that the session names, as Chat Completions are there.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import msgspec
+import trio
 from quart import Blueprint, Response, request
-from werkzeug.datastructures import MultiDict
 
 from pipeline.echo import Echo
-from pipeline.emit.base import AnswerHead, Dialect, Emitter
-from pipeline.emit.responses import responses_dialect
+from pipeline.emit.base import AnswerHead, Dialect
+from pipeline.emit.responses import ID_PREFIX, ResponsesStream, tell_whole
 from pipeline.emit.whole import Whole
 from pipeline.errors import RequestError, UnsupportedParameter
 from pipeline.events import Notice, UsageReport
@@ -22,8 +22,9 @@ from pipeline.flow import Answer
 from pipeline.parse.responses import ParsedResponses, parse_responses
 from pipeline.request import Json, Request
 from server.answering import Surface, name_in_header
+from server.bodies import charge_decoded
 from server.front_door import Caller
-from server.gateway import Gateway, in_thread_if_large, record
+from server.gateway import LARGE_BODY_BYTES, Gateway, in_thread_if_large, record
 from server.kept_responses import KeptResponses, not_found, wanted
 from server.routes.opencode import with_conversation
 from server.running_responses import RunningResponse, RunningResponses
@@ -31,6 +32,7 @@ from server.streaming import StreamedResponse
 from server.targets import owner_of
 
 PATH = "/v1/responses"
+ANOTHER_PROCESS = "One that is still on its way can be cancelled only in the process that sends it, and this server has several (`server.workers`)."
 MAX_LISTED = 100
 LISTED = 20
 """How many items are listed where nobody says how many, as OpenAI's API does it."""
@@ -40,6 +42,7 @@ def blueprint(gateway: Gateway) -> Blueprint:
     """The routes."""
     routes = Blueprint("responses", __name__)
     kept, running = KeptResponses(gateway.settings.responses), RunningResponses()
+    elsewhere = ANOTHER_PROCESS if gateway.settings.server.workers > 1 else ""
 
     @routes.post(PATH)
     async def create() -> Response | StreamedResponse:
@@ -66,15 +69,18 @@ def blueprint(gateway: Gateway) -> Blueprint:
     @routes.get(f"{PATH}/<response_id>/input_items")
     async def input_items(response_id: str) -> Response:
         stored = await kept.find(owner_of(gateway.admit()), response_id)
-        page = listed(msgspec.json.decode(stored.input_items), request.args)
-        return _reported(_json(msgspec.json.encode(page)), read=("order", "limit", "after"))
+        charge_decoded(stored.input_items)
+        page = await in_thread_if_large(partial(listed, query=request.args), stored.input_items)
+        return _reported(_json(page), read=("order", "limit", "after"))
 
     @routes.post(f"{PATH}/<response_id>/cancel")
     async def cancel(response_id: str) -> Response:
         owner = owner_of(gateway.admit())
         cancelled = await running.cancel(owner, response_id)
+        if cancelled is not None:
+            return _json(msgspec.json.encode(cancelled))
         # of one that is over there is nothing to cancel, and the answer is what it is
-        return _json((await kept.find(owner, response_id)).body if cancelled is None else msgspec.json.encode(cancelled))
+        return _json((await kept.find(owner, response_id, besides=elsewhere)).body)
 
     return routes
 
@@ -100,13 +106,13 @@ class Creation:
         written = Written(parsed.echo if store is not None else msgspec.structs.replace(parsed.echo, store=is_kept))
 
         async def over(response: dict[str, Json]) -> Sequence[Notice]:
-            return await self._kept.keep(self._owner, parsed, response) if is_kept else ()
+            return await self._kept.keep(self._owner, parsed, response, written.reasoning) if is_kept else ()
 
         def opened(answer: Answer) -> RunningResponse:
             return self._running.begin(self._owner, written.response_id, answer, over)
 
         answer = await self._gateway.answering.answer(asked, self._caller, record(), Surface(lambda _: written.dialect, opened=opened))
-        if written.body is not None and (notices := await over(msgspec.json.decode(written.body))):
+        if written.whole is not None and (notices := await over(written.whole)):
             record().notices += notices
             name_in_header(answer, "penstock-notices", [notice.code for notice in record().notices])
         return answer
@@ -115,52 +121,72 @@ class Creation:
         """The body, with what it refers to, and what it says of `store`."""
         body = await self._gateway.body()
         needs = await in_thread_if_large(wanted, body)
-        parse: Callable[[bytes], ParsedResponses] = partial(parse_responses, agent=agent)
-        if self._kept.is_on:
-            recalled = await self._kept.recalled(self._owner, needs)
-            parse = partial(parse_responses, agent=agent, recall=recalled.conversation, stored=recalled.item)
-        return await self._gateway.parsed(parse, body), needs.store
+        if not self._kept.is_on:
+            return await self._gateway.parsed(partial(parse_responses, agent=agent), body), needs.store
+        charge_decoded(body)
+        recalled = await self._kept.recalled(self._owner, needs)
+        parse = partial(parse_responses, agent=agent, recall=recalled.conversation, stored=recalled.item)
+        is_large = len(body) + recalled.size_bytes >= LARGE_BODY_BYTES  # a short body may go on from a long conversation
+        return await trio.to_thread.run_sync(parse, body) if is_large else parse(body), needs.store
 
 
 class Written:
-    """The dialect of one answer, which tells what was written: the `response_id`, and the `body` of a whole answer."""
+    """The dialect of one answer, which tells what was written: the `response_id`, and the Response object of a `whole` answer."""
 
     def __init__(self, echo: Echo) -> None:
         self.response_id = ""
-        self.body: bytes | None = None
-        self._plain = responses_dialect(echo, shows_reasoning=True)  # as far as the answer's head says so
-        self.dialect = Dialect(self._plain.id_prefix, self._stream, self._whole)
+        self.whole: dict[str, Json] | None = None
+        self.dialect = Dialect(ID_PREFIX, self._begun, self._told)
+        self._echo = echo
+        self._stream: ResponsesStream | None = None
 
-    def _stream(self, head: AnswerHead, usage: Callable[[], UsageReport]) -> Emitter:
+    @property
+    def reasoning(self) -> str:
+        """All that the model thought, whether the client is shown it or not."""
+        return "" if self._stream is None else self._stream.reasoning
+
+    def _begun(self, head: AnswerHead, usage: Callable[[], UsageReport]) -> ResponsesStream:
         self.response_id = head.id
-        return self._plain.stream(head, usage)
+        self._stream = ResponsesStream(head, usage, echo=self._echo)  # which shows reasoning as far as the answer's head says so
+        return self._stream
 
-    def _whole(self, head: AnswerHead, whole: Whole, usage: UsageReport) -> bytes:
-        self.body = self._plain.whole(head, whole, usage)
-        return self.body
+    def _told(self, head: AnswerHead, whole: Whole, usage: UsageReport) -> bytes:
+        stream = self._begun(head, lambda: usage)
+        body = tell_whole(stream, whole)
+        self.whole = stream.response
+        return body
 
 
-def listed(items: list[dict[str, Json]], query: MultiDict[str, str]) -> dict[str, Json]:
-    """A page of items as a list object; raises RequestError for a query that is none.
+class _Listed(msgspec.Struct):
+    id: str
 
-    >>> page = listed([{"id": "a"}, {"id": "b"}, {"id": "c"}], MultiDict({"limit": "2", "after": "c"}))
-    >>> page["data"], page["has_more"]
-    ([{'id': 'b'}, {'id': 'a'}], False)
+
+def listed(items: bytes, query: Mapping[str, str]) -> bytes:
+    """A page of items, which are JSON, as a list object; raises RequestError for a query that is none. Items are not decoded but for their ids.
+
+    >>> listed(b'[{"id":"a"},{"id":"b"},{"id":"c"}]', {"limit": "2", "after": "c"})
+    b'{"object":"list","data":[{"id":"b"},{"id":"a"}],"first_id":"b","last_id":"a","has_more":false}'
     """
     order, limit, after = query.get("order", "desc"), query.get("limit", str(LISTED)), query.get("after")
     if order not in ("asc", "desc"):
         raise RequestError("order must be asc or desc.", param="order")
     if not (limit.isascii() and limit.isdigit() and len(limit) <= len(str(MAX_LISTED)) and 1 <= int(limit) <= MAX_LISTED):
         raise RequestError(f"limit must be an integer from 1 to {MAX_LISTED}.", param="limit")
-    ordered = items if order == "asc" else items[::-1]
+    ordered = msgspec.json.decode(items, type=list[msgspec.Raw])
+    if order == "desc":
+        ordered.reverse()
     start = 0
     if after is not None:
-        start = next((number for number, item in enumerate(ordered, 1) if item["id"] == after), -1)
+        start = next((number for number, item in enumerate(ordered, 1) if _id_of(item) == after), -1)
         if start < 0:
             raise RequestError("after must be the id of one of the items.", param="after")
     data = ordered[start : start + int(limit)]
-    ends = {"first_id": data[0]["id"], "last_id": data[-1]["id"]} if data else {"first_id": None, "last_id": None}
-    return {"object": "list", "data": data, **ends, "has_more": start + len(data) < len(ordered)}
+    ends = {"first_id": _id_of(data[0]), "last_id": _id_of(data[-1])} if data else {"first_id": None, "last_id": None}
+    return msgspec.json.encode({"object": "list", "data": data, **ends, "has_more": start + len(data) < len(ordered)})
+
+
+def _id_of(item: msgspec.Raw) -> str:
+    return msgspec.json.decode(item, type=_Listed).id
 
 
 def _noticed(asked: Request, notice: Notice) -> Request:

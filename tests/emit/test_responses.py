@@ -134,6 +134,41 @@ def test_reasoning_that_is_not_shown_leaves_nothing(by_head, by_request):
     assert "hm" not in json.dumps(answer)
 
 
+BROKEN: list[Event] = [ToolCallStart(0, "call_1", "read"), ToolCallDelta(0, '{"path": tru'), ToolCallEnd(0)]
+
+
+@pytest.mark.parametrize("behind", [[], [TextDelta("more"), *CALL, Finish(FinishReason.TOOL_CALLS)], [Finish(FinishReason.LENGTH)]])
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_function_s_call_that_is_no_json_is_never_done(behind, at_once):
+    events = [*CALL, *BROKEN, *behind]
+    stream = emitter()
+    data = b"".join(stream.feed(batch) for batch in ([events] if at_once else [[event] for event in events]))
+    told = read_events(data)
+    assert checked(data).response == stream.response
+    assert [event["type"] for event in told[-2:]] == ["error", "response.failed"], "and nothing behind the end"
+    assert told[-1]["response"]["error"]["code"] == told[-2]["code"] == "invalid_arguments"
+    assert [event["item"]["call_id"] for event in told if event["type"] == "response.output_item.done"] == ["call_1"]
+    assert [item["arguments"] for item in told[-1]["response"]["output"]] == ['{"path":"a"}']
+    assert stream.error is not None
+    assert stream.error.status == 502
+
+
+@pytest.mark.parametrize(("call", "code"), [(BROKEN, "invalid_arguments"), (CALL[:-1], "tool_call_cut")])
+def test_in_the_whole_form_a_call_that_cannot_be_run_is_an_error(call, code):
+    folded = Whole()
+    folded.add([TextDelta("a"), *call, Finish()])
+    with pytest.raises(PenstockError) as caught:
+        responses_dialect(ECHO, shows_reasoning=True).whole(HEAD, folded, USAGE)
+    assert (caught.value.code, caught.value.status) == (code, 502)
+
+
+def test_behind_the_end_of_a_list_nothing_is_said():
+    stream = emitter()
+    whole = stream.feed([TextDelta("a"), Finish(), TextDelta("b"), *CALL, Failed(StreamCut("Cut."))])
+    assert read_events(whole)[-1]["type"] == "response.completed"
+    assert stream.error is None
+
+
 def test_a_call_is_done_when_it_is_whole():
     where, item = {"item_id": "fc_7_0", "output_index": 0}, {"id": "fc_7_0", "type": "function_call", "call_id": "call_1", "name": "read"}
     assert told(*CALL, Finish(FinishReason.TOOL_CALLS))[:-1] == [

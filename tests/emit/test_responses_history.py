@@ -40,7 +40,6 @@ def history(*events: Event) -> tuple[Message, ...]:
     [
         ([TextDelta("a"), TextDelta("b"), Finish()], Message(Role.ASSISTANT, (TextPart("ab"),))),
         ([RefusalDelta("No."), Finish()], Message(Role.ASSISTANT, (TextPart("No."),))),
-        ([ThinkingDelta("hm"), Finish()], Message(Role.ASSISTANT, reasoning="hm")),
         ([*CALL, Finish()], Message(Role.ASSISTANT, (), (ToolCall("call_1", "files__read", '{"a":1}'),))),
         ([*CUSTOM, Finish()], Message(Role.ASSISTANT, (), (ToolCall("call_2", "patch", "+1", custom=True),))),
         ([TextDelta("a"), *CALL[:-1], Finish(FinishReason.LENGTH)], Message(Role.ASSISTANT, (TextPart("a"),))),
@@ -62,5 +61,19 @@ def test_an_answer_is_one_turn():
     )
 
 
-def test_nothing_said_is_no_turn():
-    assert history(Finish()) == ()
+@pytest.mark.parametrize("events", [[Finish()], [ThinkingDelta("hm"), Finish()], [ThinkingDelta("hm"), Finish(FinishReason.LENGTH)]])
+def test_nothing_said_is_no_turn(events):
+    assert history(*events) == ()
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_reasoning_is_remembered_whether_it_is_shown_or_not(shown):
+    stream = ResponsesStream(AnswerHead("resp_7", 17, "m", show_thinking=shown), lambda: UsageReport(1, 2), echo=Echo(namespaces=NAMESPACES))
+    thoughts = [ThinkingDelta("a"), ThinkingDelta("b"), TextDelta("so"), ThinkingDelta("c"), *CALL, ThinkingDelta("d"), TextDelta("on")]
+    for event in [*thoughts, Finish()]:
+        stream.feed([event])
+    [message] = output_messages(json.loads(json.dumps(stream.response)), NAMESPACES, reasoning=stream.reasoning)
+    assert stream.response is not None
+    assert any(item["type"] == "reasoning" for item in stream.response["output"]) is shown
+    assert message.reasoning == "ab\n\nc\n\nd"
+    assert message.text == "so\non"

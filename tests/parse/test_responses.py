@@ -17,7 +17,7 @@ from pipeline.errors import UnsupportedParameter
 from pipeline.parameters import BY_NAME
 from pipeline.parse.chat import parse_chat
 from pipeline.parse.responses import ONLY_OPENAI, READ_HERE, STORED_AT_OPENAI, Envelope, parse_responses
-from pipeline.request import AnswerFormat, ContextRule
+from pipeline.request import AnswerFormat, ContextRule, ImagePart, Message
 from tests.support.chat_bodies import JSON
 from tests.support.responses_requests import (
     CRM,
@@ -250,12 +250,18 @@ def test_no_two_items_of_a_listing_have_one_id(ids):
 # -- properties ------------------------------------------------------------------------------------------------------------------------------------
 
 
+def without_places(message: Message) -> Message:
+    """A message whose images do not know where they stood."""
+    parts = tuple(msgspec.structs.replace(part, path="") if isinstance(part, ImagePart) else part for part in message.parts)
+    return msgspec.structs.replace(message, parts=parts)
+
+
 @settings(deadline=None, max_examples=150)  # a busy machine is not a failure
 @given(conversations())
 def test_a_conversation_is_the_same_in_both_apis(conversation):
     chat = parse_chat(encode(input=None, **as_chat(conversation)))
     responses = parse(**as_responses(conversation)).request
-    assert responses.messages == chat.messages
+    assert [without_places(message) for message in responses.messages] == list(chat.messages)
     assert responses.tools == chat.tools
     assert responses.tool_choice == chat.tool_choice
     assert [notice.code for notice in responses.notices] == [notice.code for notice in chat.notices]
@@ -326,6 +332,32 @@ def seconds(body: bytes) -> float:
 
 def test_the_time_is_linear_in_the_number_of_items_and_tools():
     assert seconds(long_body(2000)) < 8 * 3 * max(seconds(long_body(250)), 0.001)
+
+
+def offer(tools: int, *, spaces: int, entry: dict[str, Any]) -> bytes:
+    """Many tools in namespaces, and a choice that names the same of them as often."""
+    inside = [{"type": "function", "name": f"t{number}"} for number in range(tools // spaces)]
+    entries = [{"type": "namespace", "name": f"n{number}", "tools": inside} for number in range(spaces)]
+    return encode(tools=entries, tool_choice={"type": "allowed_tools", "tools": [entry] * tools})
+
+
+@pytest.mark.parametrize("is_space", [True, False], ids=["a namespace", "a name that many namespaces have"])
+def test_naming_many_tools_many_times_takes_linear_time(is_space):
+    def took(tools: int) -> float:
+        entry = {"type": "namespace", "name": "n0"} if is_space else {"type": "function", "name": "t0"}
+        return seconds(offer(tools, spaces=1 if is_space else tools, entry=entry))
+
+    long = took(8000)
+    assert long < 8 * 3 * max(took(1000), 0.001)
+    assert long < 1
+
+
+def test_a_choice_of_one_name_that_many_namespaces_have_takes_linear_time():
+    def took(tools: int) -> float:
+        entries = [{"type": "namespace", "name": f"n{number}", "tools": [{"type": "function", "name": "t"}]} for number in range(tools)]
+        return seconds(encode(tools=entries, tool_choice={"type": "function", "name": "t"}))
+
+    assert took(8000) < 8 * 3 * max(took(1000), 0.001)
 
 
 def test_a_body_of_four_megabytes_is_parsed_at_once():

@@ -1,8 +1,10 @@
 """The items of a Responses body: what each kind becomes, what folds, and what is left out by name."""
 
 import json
+from functools import partial
 from typing import Any, get_args, get_type_hints
 
+import msgspec
 import pytest
 from openai.types.responses import response_input_item_param
 
@@ -13,6 +15,7 @@ from pipeline.prompt.responses_body import RESPONSES_PROFILE, write_responses_bo
 from pipeline.request import ImagePart, Message, OpaquePart, Role, TextPart, ToolCall
 from tests.support.responses_requests import PNG, call, messages_of, notices_of, output, parse, refused, request_of, said, thought
 
+BLIND = msgspec.structs.replace(RESPONSES_PROFILE, images=False)
 HELLO = {"role": "user", "content": "Hello"}
 HELLO_MESSAGE = Message(Role.USER, (TextPart("Hello"),))
 
@@ -43,14 +46,37 @@ def test_messages(value, messages):
 
 def test_images_and_files():
     inside = {"file_data": "data:application/pdf;base64,AAAA", "filename": "a.pdf"}
-    linked = {"type": "input_file", "file_url": "https://a.example/b.pdf"}
     image = {"type": "input_image", "image_url": PNG, "detail": "high"}
-    [message] = messages_of({"role": "user", "content": [image, {"type": "input_file", "file_id": None, **inside}, linked]})
-    assert message.parts == (
-        ImagePart(PNG, "high"),
-        OpaquePart("file", {"type": "file", "file": inside}, "input[0].content[1]"),
-        OpaquePart("input_file", linked, "input[0].content[2]"),
+    [message] = messages_of(
+        {"role": "user", "content": [{"type": "input_text", "text": ""}, image, {"type": "input_file", "file_id": None, **inside}]}
     )
+    assert message.parts == (
+        ImagePart(PNG, "high", path="input[0].content[1]"),
+        OpaquePart("file", {"type": "file", "file": inside}, "input[0].content[2]"),
+    )
+
+
+def test_a_file_by_its_address_has_no_form_elsewhere():
+    linked = {"type": "input_file", "file_url": "https://a.example/b.pdf"}
+    error = refused(UnsupportedParameter, input=[HELLO, {"role": "user", "content": [linked]}])
+    assert error.param == "input[1].content[0].file_url"
+
+
+@pytest.mark.parametrize("write", [partial(write_chat_body, profile=ChatProfile(images=False)), partial(write_responses_body, profile=BLIND)])
+def test_what_an_upstream_does_not_take_is_named_as_the_client_wrote_it(write):
+    image = {"type": "input_image", "image_url": PNG}
+    shown = {"role": "user", "content": [{"type": "input_text", "text": ""}, {"type": "input_text", "text": "a"}, image]}
+    fields = {"instructions": "Be brief.", "input": [said("a"), said("b"), call(), output("a", "ok"), shown]}
+    with pytest.raises(UnsupportedParameter) as caught:
+        write(request_of(**fields))
+    assert caught.value.param == "input[4].content[2]"
+    with pytest.raises(UnsupportedParameter) as caught:
+        write(request_of(instructions="Be brief.", input=[said("a"), call(), output("a", [image])]))
+    assert caught.value.param == "input[2].output[0]"
+    earlier = (Message(Role.USER, (ImagePart(PNG, path="input[0].content[0]"),)),)
+    with pytest.raises(UnsupportedParameter) as caught:
+        write(parse(input="Go on", previous_response_id="resp_1", recall=lambda _: earlier).request)
+    assert caught.value.param == "previous_response_id"
 
 
 @pytest.mark.parametrize(
@@ -58,7 +84,10 @@ def test_images_and_files():
     [
         ("ok", (TextPart("ok"),)),
         ("", ()),
-        ([{"type": "input_text", "text": "a"}, {"type": "input_image", "image_url": PNG}], (TextPart("a"), ImagePart(PNG))),
+        (
+            [{"type": "input_text", "text": "a"}, {"type": "input_image", "image_url": PNG}],
+            (TextPart("a"), ImagePart(PNG, path="input[2].output[1]")),
+        ),
         ([], ()),
     ],
 )

@@ -1,6 +1,8 @@
 """MemoryStore: what is kept, for whom, how much and how long; and a conversation that becomes bytes and comes back."""
 
-from collections import OrderedDict
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -72,6 +74,44 @@ async def test_what_replaces_another_takes_its_room():
     assert (len(store), store.size_bytes) == (1, ENTRY_BYTES + 10)
 
 
+async def test_who_stores_much_drives_out_his_own():
+    store, _ = store_of(max_bytes=10 * ENTRY_BYTES)
+    await store.put("alice", "first", stored())
+    for number in range(20):
+        assert await store.put("bob", f"{number}", stored(2 * ENTRY_BYTES))
+    assert await store.get("alice", "first") is not None
+    assert [number for number in range(20) if await store.get("bob", f"{number}")] == [17, 18, 19]
+
+
+async def test_who_stores_many_drives_out_his_own():
+    store, _ = store_of(entries=4)
+    await store.put("alice", "first", stored(10 * ENTRY_BYTES))
+    for number in range(20):
+        assert await store.put("bob", f"{number}", stored())
+    assert await store.get("alice", "first") is not None
+    assert [number for number in range(20) if await store.get("bob", f"{number}")] == [17, 18, 19]
+
+
+async def test_one_that_would_itself_have_to_go_drives_out_nothing():
+    store, _ = store_of(max_bytes=10 * ENTRY_BYTES)
+    for number in range(4):
+        assert await store.put("alice", f"{number}", stored(ENTRY_BYTES))
+    assert not await store.put("bob", "large", stored(6 * ENTRY_BYTES))
+    assert (len(store), store.size_bytes) == (4, 8 * ENTRY_BYTES)
+    assert await store.put("bob", "small", stored(3 * ENTRY_BYTES))
+    assert (len(store), store.size_bytes) == (4, 10 * ENTRY_BYTES)
+
+
+async def test_a_full_store_of_many_owners_takes_one_more_at_once():
+    store, _ = store_of(entries=10_000, max_bytes=10_000 * ENTRY_BYTES)
+    for number in range(10_000):
+        await store.put(f"{number}", "a", stored())
+    began = time.process_time()
+    assert await store.put("one", "more", stored(5_000 * ENTRY_BYTES)) is False
+    assert await store.put("one", "more", stored()) is True
+    assert time.process_time() - began < 0.5
+
+
 NAMES = st.tuples(st.sampled_from(["me", "you"]), st.sampled_from(["a", "b", "c", "d"]))
 ACTIONS = st.lists(
     st.one_of(
@@ -98,10 +138,23 @@ class Model:
         self.kept.pop(name, None)
         if value.size_bytes > self.max_bytes:
             return False
+        before = self.kept.copy()
         self.kept[name] = value, now
-        while len(self.kept) > self.entries or sum(entry.size_bytes for entry, _ in self.kept.values()) > self.max_bytes:
-            self.kept.popitem(last=False)
+        while len(self.kept) > self.entries or sum(self.weights(lambda entry: entry.size_bytes).values()) > self.max_bytes:
+            weights = self.weights((lambda _: 1) if len(self.kept) > self.entries else (lambda entry: entry.size_bytes))
+            most = max(weights, key=lambda owner: (weights[owner], owner != name[0]))
+            leaving = next(each for each in self.kept if each[0] == most)
+            if leaving == name:
+                self.kept = before
+                return False
+            del self.kept[leaving]
         return True
+
+    def weights(self, weigh: Callable[[StoredResponse], int]) -> Counter[str]:
+        weights: Counter[str] = Counter()
+        for (owner, _), (entry, _) in self.kept.items():
+            weights[owner] += weigh(entry)
+        return weights
 
     def get(self, name: Any, now: float) -> StoredResponse | None:
         if name not in self.kept:

@@ -10,7 +10,7 @@ import pytest
 import trio
 from openai.types.responses import Response as OfficialResponse
 
-from pipeline.events import Finish, TextDelta, ThinkingDelta
+from pipeline.events import Finish, FinishReason, TextDelta, ThinkingDelta, ToolCallDelta, ToolCallEnd, ToolCallStart
 from pipeline.request import Request, Role
 from server.settings import Responses, Settings
 from tests.support.gateway_server import gateway_from, running_server
@@ -101,6 +101,12 @@ async def test_who_asks_for_what_is_not_there_is_told_why(rule, said):
             assert refused(answer) == (404, "response_not_found", None)
             assert said in answer.json()["error"]["message"]
             assert "resp_0" in answer.json()["error"]["message"]
+
+
+async def test_that_the_store_was_full_is_among_the_reasons():
+    async with gateway() as (_, client):
+        answer = await client.get(f"{PATH}/resp_0")
+    assert "or when there is no more room" in answer.json()["error"]["message"]
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -211,6 +217,79 @@ async def test_an_item_of_an_earlier_response_may_be_referred_to():
     assert (answered.role, answered.text, answered.reasoning) == (Role.ASSISTANT, "Good day.", "Hm.")
     assert [item["type"] for item in first["output"]] == ["reasoning", "message"]
     assert "history_item_dropped" in answer.headers["penstock-notices"]
+
+
+async def test_one_bad_id_does_not_cost_the_other_references():
+    async with gateway() as (upstream, client):
+        [*_, message] = (await create(client))["output"]
+        items = [{"type": "item_reference", "id": message["id"]}, {"role": "user", "content": "?", "id": 5}]
+        answer = await client.post(PATH, json=ASK | {"input": items})
+    assert answer.status_code == 200, answer.text
+    assert conversation(upstream.requests[-1]) == [(Role.ASSISTANT, "Good day."), (Role.USER, "?")]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_reasoning_is_remembered_for_the_model_though_nobody_was_shown_it(stream):
+    async with gateway() as (upstream, client):
+        first = await create(client, stream=stream)
+        await create(client, input="And now?", previous_response_id=first["id"])
+    assert [item["type"] for item in first["output"]] == ["message"]
+    assert upstream.requests[-1].messages[1].reasoning == "Hm."
+
+
+async def test_an_answer_of_reasoning_alone_is_no_turn():
+    async with gateway([[ThinkingDelta("Hm.")], [Finish(FinishReason.LENGTH)]]) as (upstream, client):
+        first = await create(client, **REASONING)
+        await create(client, input="And now?", previous_response_id=first["id"])
+    assert conversation(upstream.requests[-1]) == [(Role.USER, "Hello"), (Role.USER, "And now?")]
+
+
+async def test_a_call_that_cannot_be_run_fails_the_answer():
+    calls: list[Step] = [[ToolCallStart(0, "a", "run"), ToolCallDelta(0, '{"command": "rm'), ToolCallEnd(0), Finish(FinishReason.TOOL_CALLS)]]
+    fields = KEPT | {"tools": [{"type": "function", "name": "run"}]}
+    async with gateway(calls) as (_, client):
+        whole = await client.post(PATH, json=fields)
+        response = final((await client.post(PATH, json=fields | {"stream": True})).text)
+        kept = (await client.get(f"{PATH}/{response['id']}")).json()
+    assert refused(whole)[:2] == (502, "invalid_arguments")
+    assert (response["status"], response["error"]["code"], response["output"]) == ("failed", "invalid_arguments", [])
+    assert kept == response
+
+
+async def test_an_image_that_is_refused_is_named_as_the_client_wrote_it(tmp_path):
+    async with openai_server([text("Hi"), chunk("stop") + DONE]) as upstream:
+        toml = f'[upstreams.one]\nkind = "openai-chat"\nbase_url = "{upstream.origin}/v1"\n[upstreams.one.profile]\nimages = false\n'
+        async with gateway_from(tmp_path, toml, mode="open") as server, server.client() as client:
+            image = {"type": "input_image", "image_url": "data:image/png;base64,AAAA"}
+            items = [{"role": "user", "content": [{"type": "input_text", "text": "What?"}, image]}]
+            answer = await client.post(PATH, json=ASK | {"instructions": "Be brief.", "input": items})
+    assert refused(answer) == (400, "unsupported_parameter", "input[0].content[1]")
+
+
+@pytest.mark.parametrize("how", ["conversation", "references", "input items"])
+async def test_a_short_request_for_much_that_is_stored_does_not_hold_the_others(how, monkeypatch):
+    long = "x" * 600_000
+    threads: list[int] = []
+    run_sync = trio.to_thread.run_sync
+
+    async def counted(function, *arguments, **options):
+        threads.append(1)
+        return await run_sync(function, *arguments, **options)
+
+    monkeypatch.setattr(trio.to_thread, "run_sync", counted)
+    async with gateway([[TextDelta(long)], [TextDelta(long)], [Finish()]]) as (upstream, client):
+        first = await create(client, input=[{"role": "user", "content": "a" * 500_000}, {"role": "user", "content": "b" * 500_000}])
+        threads.clear()
+        if how == "input items":
+            page = (await client.get(f"{PATH}/{first['id']}/input_items", params={"limit": 1})).json()
+            assert page["data"][0]["content"][0]["text"] == "b" * 500_000
+            assert len(threads) == 1
+            return
+        [*_, message] = first["output"]
+        onward = {"previous_response_id": first["id"]} if how == "conversation" else {"input": [{"type": "item_reference", "id": message["id"]}]}
+        assert (await client.post(PATH, json=ASK | onward | {"store": False})).status_code == 200
+    assert any(message.text == long * 2 for message in upstream.requests[-1].messages)
+    assert len(threads) >= 2, "once to read what is stored, and once to parse"
 
 
 async def test_a_large_body_goes_on_from_a_response_too():

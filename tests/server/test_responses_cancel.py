@@ -11,9 +11,10 @@ import httpx
 import pytest
 import trio
 
-from pipeline.events import Finish, TextDelta, UpstreamEvent
+from pipeline.events import Finish, TextDelta, ToolCallDelta, ToolCallEnd, ToolCallStart, UpstreamEvent
 from pipeline.request import Role
 from pipeline.upstream.base import Outgoing
+from server.settings import Responses, Server, Settings
 from tests.support.composer_server import Pause
 from tests.support.composer_server import Step as Sent
 from tests.support.gateway_server import RunningServer, chat_request, gateway_from, read_all, read_until, running_server
@@ -220,3 +221,21 @@ async def test_the_client_may_leave_while_it_is_cancelled():
         while server.lifecycle.in_work:  # noqa: ASYNC110 - what is awaited tells nobody
             await trio.sleep(0.01)
     assert upstream.closed == 1
+
+
+@pytest.mark.parametrize(("workers", "said"), [(1, False), (2, True)])
+async def test_with_several_workers_the_404_says_that_another_process_may_have_it(workers, said):
+    settings = Settings(server=Server(workers=workers), responses=Responses(store="off"))
+    async with running_server(settings, {"captured": ScriptedUpstream([])}) as server, server.client() as client:
+        answer = await client.post("/v1/responses/resp_0/cancel")
+        assert answer.status_code == 404
+        assert ("only in the process that sends it" in answer.json()["error"]["message"]) is said
+        assert "process" not in (await client.get("/v1/responses/resp_0")).text
+
+
+async def test_what_failed_by_a_call_that_cannot_be_run_ends_at_once():
+    upstream = ScriptedUpstream([[ToolCallStart(0, "a", "run"), ToolCallDelta(0, "{"), ToolCallEnd(0)], 60, [Finish()]])
+    async with running_server(upstreams={"captured": upstream}) as server, server.client() as client:
+        with trio.fail_after(5):
+            answer = await client.post("/v1/responses", json={"model": "composer-2.5", "input": "Hello", "stream": True})
+    assert "invalid_arguments" in answer.text
