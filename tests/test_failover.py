@@ -354,7 +354,7 @@ async def test_it_runs_while_a_request_is_made_ready_too(form, autojump_clock):
     scene = Scene(FINE)
 
     async def fetch_for_ever() -> Exchange:
-        await trio.sleep(math.inf)
+        await trio.sleep_forever()
         raise AssertionError
 
     scene.candidates = lambda total_at: [Candidate("a", fetch_for_ever), Candidate("b", fetch_for_ever)]  # type: ignore[method-assign]

@@ -1,5 +1,6 @@
 """`/v1`: Chat Completions and the models, as OpenAI's clients know them."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -44,6 +45,7 @@ def add_models(routes: Blueprint, gateway: Gateway, *, name: str, prefix: str = 
         live = await gateway.live.ask(caller.upstream_key) if destination.upstream.name == gateway.live.upstream else None
         return _json(model_card(gateway.routing.described(model_id, live)))
 
+    paths: list[tuple[str, str, Callable[..., Awaitable[Response]]]]
     paths = [("/models", f"{name}_list", models), ("/models/<path:model_id>", f"{name}_one", model)]
     if "<" in prefix:  # behind a part that may hold slashes, one at the end is not left away by itself
         paths.append(("/models/", f"{name}_list_slash", models))

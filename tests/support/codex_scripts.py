@@ -7,9 +7,9 @@ from tests.support.composer_scripts import Scripted, block, framed
 from tests.support.composer_scripts import call as written
 from tests.support.composer_scripts import paced as paced_frames
 from tests.support.composer_server import Cut
-from tests.support.cursor_scripts import APPLY_PATCH
 from tests.support.openai_scripts import FIRST, arguments, paced, spoken
 from tests.support.openai_server import call
+from tests.support.responses_scripts import APPLY_PATCH
 
 
 def function(name: str, description: str, **properties: str) -> dict[str, Any]:
