@@ -256,7 +256,7 @@ PARAMETERS = (
         "true or false, or an object",
         Effect.MAPPED,
         f"`effort` is `reasoning_effort`; `true`, or an object without `enabled: false` and `exclude: true`, {_SHOWS_REASONING}. Any other key is "
-        "reported.",
+        "reported; `summary` is not where a Responses server is asked for one.",
     ),
     _both("functions", "an array", Effect.MAPPED, f"They are `tools`. {_LEGACY}"),
     _both("function_call", "text, or an object", Effect.MAPPED, f"It is `tool_choice`. {_LEGACY}"),

@@ -17,6 +17,7 @@ from pipeline.wire.openai_errors import OpenAIErrors
 from pipeline.wire.openai_responses import OpenAIResponsesDecoder
 
 ENDPOINT = RESPONSES
+SUMMARY = "reasoning.summary"
 
 
 class OpenAIResponsesConfig(OpenAIConfig, frozen=True):
@@ -33,6 +34,8 @@ class OpenAIResponsesUpstream(OpenAIUpstream):
     def _outgoing(self, request: Request, prompt: str) -> Outgoing:
         profile = self._config.profile
         ignored = (*ignored_by(Family.OPENAI_RESPONSES, request, not_passed(request, profile)), *not_passed_inside(request, profile))
+        if request.options.reasoning and profile.reasoning_effort:  # other APIs have no such wish, and this one is asked for a summary
+            ignored = tuple(name for name in ignored if name != SUMMARY)
         body, notices = write_responses_body(request, profile), left_out(request, profile)
         return Outgoing(request, body, prompt, ignored, notices, stops=request.options.stop)
 

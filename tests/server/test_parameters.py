@@ -54,6 +54,7 @@ TWINS_OF_RESPONSES: dict[str, Twin] = {
     **TWINS,
     "text": ({"response_format": JSON_ASKED, "verbosity": "low"}, ["text.x"], []),
     "verbosity": ({"text": {"verbosity": "low"}}, [], []),
+    "reasoning": ({"reasoning_effort": "high"}, [], []),
 }
 TWINS_OF = {COMPOSER: TWINS, CHAT: TWINS, RESPONSES: TWINS_OF_RESPONSES}
 

@@ -70,6 +70,16 @@ async def test_what_has_no_effect_is_named_when_the_request_is_written():
     assert [notice.detail for notice in outgoing.notices] == ["seed is not known to the Responses API"]
 
 
+@pytest.mark.parametrize(("effort", "asked", "told"), [(True, True, False), (True, False, True), (False, True, True)])
+async def test_a_summary_that_is_asked_for_is_not_named_as_ignored(effort, asked, told):
+    request = parse(reasoning={"effort": "low" if asked else "none", "summary": "auto"})
+    async with direct() as client:
+        config = OpenAIResponsesConfig("https://a.example", OWN, ChatProfile(reasoning_effort=effort))
+        outgoing = OpenAIResponsesUpstream("gpt", config, client).write(request)
+    assert ("summary" in json.loads(outgoing.body).get("reasoning", {})) is not told
+    assert ("reasoning.summary" in outgoing.ignored) is told
+
+
 async def test_an_answer_ends_at_a_stop_text_although_the_api_has_none():
     async with openai_server([text("One two ST"), text("OP three"), completed()], ENDPOINT) as server, direct() as client:
         upstream = OpenAIResponsesUpstream("gpt", OpenAIResponsesConfig(server.origin, OWN), client)
