@@ -4,26 +4,25 @@
 
     Request ─write─▶ upstream ─▶ list[Event] … ─clocks─▶ … ─machine─▶ … ─meter─▶ … ─emitter─▶ bytes
 
-Each stage is an async generator over lists around a synchronous machine. One upstream read is one list is one write. Errors travel as `Failed`. Here,
-at the edge, one that comes before anything else is raised, so that it can be an HTTP status; a later one ends the stream in the dialect's own way.
+Each stage is an async generator over lists around a synchronous machine (`pipeline.stages`). One upstream read is one list is
+one write. Errors travel as `Failed`. Here, at the edge, one that comes before anything else is raised, so that it can be an HTTP status; a later one
+ends the stream in the dialect's own way.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from functools import partial
-from time import monotonic
-from typing import TypeVar
 
 import anyio
 import anyio.to_thread
 import msgspec
 
-from pipeline.clocks import SILENCE_SECONDS, Quiet, Stop, Timeouts, Watched
-from pipeline.emit.base import AnswerHead, BrokenOff, Dialect, Emitter
+from pipeline.clocks import SILENCE_SECONDS, Stop, Timeouts, Watched
+from pipeline.emit.base import AnswerHead, Dialect, Emitter
 from pipeline.emit.chat import CHAT
 from pipeline.emit.whole import Whole
-from pipeline.errors import AnswerUnsatisfied, StreamCut
-from pipeline.events import Event, Failed, Finish, Notice, Progress, UpstreamEvent
+from pipeline.errors import AnswerUnsatisfied
+from pipeline.events import Event, Finish, Notice, UpstreamEvent
 from pipeline.identity import Identity
 from pipeline.machine.answer import Markup
 from pipeline.machine.custom_calls import CustomCalls
@@ -35,12 +34,10 @@ from pipeline.machine.written import WrittenCall
 from pipeline.models import Price
 from pipeline.promises import PromptReader, checker_of
 from pipeline.request import Request, TextPart
+from pipeline.stages import complete, emitted, first_events, stage
 from pipeline.upstream.base import Upstream
 from pipeline.usage.estimate import Method
 from pipeline.usage.meter import UsageMeter
-
-Given = TypeVar("Given")
-Made = TypeVar("Made")
 
 LARGE_CHARS = 1_000_000
 """A request of more text is written in a thread, so that other answers go on meanwhile."""
@@ -183,8 +180,8 @@ class Exchange:
 
     def _wrapped(self) -> frozenset[str]:
         """The client's custom tools that the upstream was offered as functions."""
-        as_functions = {tool.name for tool in self._outgoing.request.tools if not tool.custom}
-        return frozenset(tool.name for tool in self.request.tools if tool.custom and tool.name in as_functions)
+        custom = frozenset(tool.name for tool in self.request.tools if tool.custom)
+        return custom and custom - {tool.name for tool in self._outgoing.request.tools if tool.custom}
 
 
 class Answer:
@@ -252,72 +249,3 @@ async def folded(exchange: Exchange) -> Whole:
         async for batch in events:
             whole.add(batch)
     return whole
-
-
-# -- stages ------------------------------------------------------------------------------------------------------------------------------------
-
-
-async def stage(batches: AsyncGenerator[list[Given], None], feed: Callable[[list[Given]], list[Made]]) -> AsyncGenerator[list[Made], None]:
-    """A synchronous machine as a stage; it ends with the list that ends the answer.
-
-    An empty list goes on where one came in, and where a machine has held everything back for `SILENCE_SECONDS`: its client hears nothing either way.
-    """
-    quiet = Quiet()
-    async with aclosing(batches):
-        async for batch in batches:
-            made = feed(batch)
-            if quiet.passes(made) or not batch:
-                yield made
-            if made and isinstance(made[-1], Finish | Failed):
-                return
-
-
-async def complete(batches: Watched) -> AsyncGenerator[list[UpstreamEvent], None]:
-    """A stream that ends without an end mark was cut, and says so; `Progress` has been seen by the clocks and ends here, as silence if it goes on."""
-    quiet = Quiet()
-    async with aclosing(batches):
-        async for batch in batches:
-            says_nothing_yet = bool(batch) and isinstance(batch[0], Progress)
-            if says_nothing_yet:
-                batch = []
-            if not quiet.passes(batch) and says_nothing_yet:
-                continue
-            yield batch
-            if batch and isinstance(batch[-1], Finish | Failed):
-                return
-        yield [Failed(StreamCut("The upstream's stream ended before its end mark."))]
-
-
-async def first_events(events: AsyncIterator[list[Event]], begun: list[Event]) -> None:
-    """Add all up to the first list that says something; raises the error of an answer that fails before it does. Notices say nothing to a client."""
-    async for batch in events:
-        begun += batch
-        said = next((event for event in batch if not isinstance(event, Notice)), None)
-        if isinstance(said, Failed):
-            raise said.error
-        if said is not None:
-            return
-    raise StreamCut("The upstream's stream ended before it began.")
-
-
-async def emitted(
-    first: list[Event], events: AsyncGenerator[list[Event], None], emitter: Emitter, keepalive_seconds: float = SILENCE_SECONDS
-) -> AsyncGenerator[bytes, None]:
-    """The emitter as the last stage: never an empty piece, and a comment whenever nothing was to be shown for a while.
-
-    Raises BrokenOff behind the last piece of an answer whose client must not take it for whole.
-    """
-    async with aclosing(events):
-        yield emitter.feed(first)
-        quiet_since = monotonic()
-        async for batch in events:
-            now = monotonic()
-            # an empty list is `SILENCE_SECONDS` of silence, or less
-            piece = emitter.feed(batch) if batch or keepalive_seconds <= SILENCE_SECONDS else b""
-            if not piece and now - quiet_since >= keepalive_seconds:
-                piece = emitter.feed([])
-            if piece:
-                quiet_since = now
-                yield piece
-    if emitter.is_broken:
-        raise BrokenOff

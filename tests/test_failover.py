@@ -357,7 +357,7 @@ async def test_it_runs_while_a_request_is_made_ready_too(form, autojump_clock):
         await trio.sleep_forever()
         raise AssertionError
 
-    scene.candidates = lambda total_at: [Candidate("a", fetch_for_ever), Candidate("b", fetch_for_ever)]  # type: ignore[method-assign]
+    scene.candidates = lambda total_at: [Candidate("a", fetch_for_ever), Candidate("b", fetch_for_ever)]  # type: ignore[method-assign]  # this scene has no upstream
     with pytest.raises(UpstreamTimeout) as caught:
         await form(scene, total_seconds=7)
     assert (caught.value.code, scene.outcomes) == ("upstream_total_timeout", ["a:upstream_total_timeout"])

@@ -11,9 +11,10 @@ from pipeline.clocks import CLOSE_SECONDS, Stop, Timeouts, Watched
 from pipeline.emit.chat import KEEPALIVE
 from pipeline.errors import PenstockError, RateLimited, RequestError, StreamCut, UpstreamTimeout
 from pipeline.events import Event, Failed, Finish, Notice, Progress, TextDelta, ThinkingDelta, UpstreamEvent
-from pipeline.flow import Exchange, Terms, collect, complete, open_stream, stage
+from pipeline.flow import Exchange, Terms, collect, open_stream
 from pipeline.identity import Identity
 from pipeline.request import Message, Request, Role, TextPart, Tool, ToolChoice, ToolMode
+from pipeline.stages import complete, stage
 from tests.support.scripted import ScriptedUpstream, Step
 
 ASK = Request("composer-2.5", (Message(Role.USER, (TextPart("Hi"),)),), stream=True)
@@ -47,7 +48,7 @@ async def test_silence_becomes_a_comment_also_before_the_first_word(autojump_clo
 
 async def test_hidden_thinking_is_silence_for_the_client(monkeypatch):
     seconds = itertools.count(step=3)
-    monkeypatch.setattr("pipeline.flow.monotonic", lambda: next(seconds))
+    monkeypatch.setattr("pipeline.stages.monotonic", lambda: next(seconds))
     hidden: list[Step] = [[ThinkingDelta("hm")] for _ in range(4)]
     subject, _ = exchange([[TextDelta("a")], *hidden, [Finish()]])
     found = await pieces(await open_stream(subject))

@@ -35,25 +35,22 @@ class Whole:
         self.notices: list[Notice] = []
         self.reason: FinishReason | None = None
         self._error: PenstockError | None = None
-        self._text: list[str] = []
-        self._thinking: list[str] = []
-        self._refusal: list[str] = []
         self._open: dict[int, tuple[ToolCallStart, list[str]]] = {}
 
     @property
     def text(self) -> str:
         """The visible text."""
-        return "".join(self._text)
+        return self._joined(TextDelta)
 
     @property
     def thinking(self) -> str:
         """The reasoning."""
-        return "".join(self._thinking)
+        return self._joined(ThinkingDelta)
 
     @property
     def refusal(self) -> str:
         """The refusal."""
-        return "".join(self._refusal)
+        return self._joined(RefusalDelta)
 
     @property
     def error(self) -> PenstockError | None:
@@ -62,17 +59,14 @@ class Whole:
             return StreamCut("The stream ended before its end mark.")
         return self._error
 
+    def _joined(self, kind: type[TextDelta | ThinkingDelta | RefusalDelta]) -> str:
+        return "".join(event.text for event in self.spoken if isinstance(event, kind))
+
     def add(self, events: Sequence[Event]) -> None:
         """Fold the next events in."""
         self.spoken += [event for event in events if not isinstance(event, Notice | Finish | Failed)]
         for event in events:
             match event:
-                case TextDelta(text):
-                    self._text.append(text)
-                case ThinkingDelta(text):
-                    self._thinking.append(text)
-                case RefusalDelta(text):
-                    self._refusal.append(text)
                 case ToolCallStart(index, _, _):
                     self._open[index] = (event, [])
                 case ToolCallDelta(index, arguments):

@@ -33,11 +33,11 @@ from pipeline.prompt.unread import unread_by_prompts
 from pipeline.prompt.window import Overflow
 from pipeline.request import Request
 from pipeline.upstream.base import Outgoing
-from pipeline.upstream.composer_window import fitted_prompt
 from pipeline.upstream.composer_write import write_message
 from pipeline.upstream.demo import Script, write_script
 from pipeline.upstream.images import MAX_BYTES, most_fetched_bytes, read_images
 from pipeline.upstream.replayed import ReplayedUpstream
+from pipeline.upstream.request_window import fitted_prompt
 from pipeline.usage.estimate import Counted, Method
 from pipeline.wire.composer import ComposerDecoder, encode_end, encode_text, encode_thinking
 

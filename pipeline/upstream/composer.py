@@ -44,11 +44,11 @@ from pipeline.prompt.window import MAX_UTF8_BYTES, Overflow
 from pipeline.request import Request
 from pipeline.upstream.base import Outgoing
 from pipeline.upstream.composer_account import ComposerAccounts
-from pipeline.upstream.composer_window import check_length, fitted_prompt, window_of
 from pipeline.upstream.composer_write import FIXED_HEADERS, connect_headers, derived_uuid, write_message
 from pipeline.upstream.http import USER_AGENT, Client, Response, content_coding, opened, pieces, read_bounded, take_end
 from pipeline.upstream.images import MAX_BYTES, Fetcher, fetch_images, images_left, most_fetched_bytes, read_images
 from pipeline.upstream.redaction import redacted
+from pipeline.upstream.request_window import check_length, fitted_prompt, window_of
 from pipeline.upstream.single_flight import Held
 from pipeline.usage.estimate import Counted, Method, tokens_in
 from pipeline.wire.composer import ComposerDecoder

@@ -3,9 +3,10 @@
 Theory of operation: a subclass says which endpoint it posts to, how a request becomes a body, and which codec reads the answer. A request is written
 in the form that the profile takes, within the window if one is known and something is to become of what is longer; else the upstream is the judge.
 The body is posted to `{base_url}/{endpoint}`; one piece of the answer's body, which is one read, goes through the codec and is one list. A read of
-data that say nothing yet is a list with `Progress`; one of less (a comment, half an event) gives no list; an empty piece is the transport's word for
-silence and gives an empty one. An answer that has said why it ended is waited for only `END_WAIT_SECONDS` more, for its usage and its end mark, and
-is none the worse for lacking them. An HTTP error, a redirect and a broken connection are `Failed`.
+data that say nothing yet is a list with `Progress`; one of less (a comment, half an event) gives no list, or an empty one where there was none for
+long; an empty piece is the transport's word for silence and gives an empty one. An answer that has said why it ended is waited for only
+`END_WAIT_SECONDS` more, for its usage and its end mark, and is none the worse for lacking them. An HTTP error, a redirect and a broken connection are
+`Failed`.
 
 Invariants: the key and the operator's own headers go to the configured host only, never into an error, a log or a repr; redirects are not followed.
 Closing the generator closes the connection, in every state; one whose answer is complete is used again if the body's frame ends at once. Left alone:
@@ -31,13 +32,13 @@ from pipeline.identity import Identity
 from pipeline.models import Model
 from pipeline.prompt.chat_body import ChatProfile, prompt_text
 from pipeline.prompt.custom_tools import in_function_form
-from pipeline.prompt.window import Fitted, Overflow, Window, fit_window
+from pipeline.prompt.window import Fitted, Overflow
 from pipeline.request import Message, Request
 from pipeline.upstream.base import Outgoing
-from pipeline.upstream.composer_window import check_length, window_of
 from pipeline.upstream.http import Client, Response, content_coding, opened, pieces, read_bounded, take_end
 from pipeline.upstream.redaction import redacted
-from pipeline.usage.estimate import Counted, Method, tokens_in
+from pipeline.upstream.request_window import fitted
+from pipeline.usage.estimate import Counted, Method
 from pipeline.wire.error_text import SHORTEST_PREFIX_CHARS
 from pipeline.wire.openai_chat import REQUEST_HEADERS
 from pipeline.wire.openai_errors import OpenAIErrors
@@ -132,15 +133,11 @@ def fitted_request(request: Request, tokens: int | None, overflow: Overflow | No
     >>> [message.text[:4] for message in fitted_request(Request("m", turns), 1_200, Overflow.TRIM).request.messages]
     ['new ']
     """
-    window_tokens, window_overflow = window_of(request, tokens, overflow)
-    if window_tokens is None or window_overflow is None:
-        return Fitted(request, prompt_text(request))
-    check_length(request, window_tokens, window_overflow, method=method)
 
     def show(messages: Sequence[Message]) -> str:
         return prompt_text(Request(request.model, tuple(messages))) + "\n"
 
-    return fit_window(request, Window(window_tokens, window_overflow), write=prompt_text, show=show, count=partial(tokens_in, method=method))
+    return fitted(request, tokens, overflow, write=prompt_text, show=show, method=method)
 
 
 class OpenAIUpstream(ABC):
@@ -186,10 +183,10 @@ class OpenAIUpstream(ABC):
         """
         config = self._config
         written = request if config.profile.custom_tools else in_function_form(request)
-        fitted = fitted_request(written, config.context_window, config.context_overflow, method=config.usage_method)
-        outgoing = self._outgoing(fitted.request, fitted.prompt)
-        counted = None if fitted.prompt_tokens is None else Counted(fitted.prompt_tokens, config.usage_method)
-        return msgspec.structs.replace(outgoing, notices=(*outgoing.notices, *fitted.notices), counted=counted)
+        within = fitted_request(written, config.context_window, config.context_overflow, method=config.usage_method)
+        outgoing = self._outgoing(within.request, within.prompt)
+        counted = None if within.prompt_tokens is None else Counted(within.prompt_tokens, config.usage_method)
+        return msgspec.structs.replace(outgoing, notices=(*outgoing.notices, *within.notices), counted=counted)
 
     async def stream(self, outgoing: Outgoing, key: str | None = None) -> AsyncGenerator[list[UpstreamEvent], None]:
         """The answer; see `Upstream.stream`."""

@@ -19,10 +19,10 @@ Left alone: text that waits behind a call when the stream fails, as the call its
 from collections.abc import Callable, Collection
 
 from pipeline.errors import PenstockError, ProtocolViolation, StreamCut, UpstreamError, UpstreamUnavailable
-from pipeline.events import Failed, Finish, FinishReason, Notice, RefusalDelta, TextDelta, ThinkingDelta, UpstreamEvent, UsageReport
+from pipeline.events import Finish, FinishReason, Notice, RefusalDelta, TextDelta, ThinkingDelta, UpstreamEvent
 from pipeline.request import Json
-from pipeline.wire.answer_body import AnswerBody
 from pipeline.wire.json_values import as_list, as_object, decode_json
+from pipeline.wire.openai_answer import DONE, AnswerReader
 from pipeline.wire.openai_calls import CallDelta, ChatCalls
 from pipeline.wire.openai_chunks import Chunk, ChunkCall, ChunkDelta, ChunkFunction, arguments_of, decode_chunk, mended, read_usage, text_of
 from pipeline.wire.openai_errors import OpenAIErrors
@@ -58,10 +58,8 @@ FAILURES: dict[str, tuple[type[UpstreamError], str]] = {
     "insufficient_system_resource": (UpstreamUnavailable, "The upstream broke the answer off for want of resources."),
 }
 
-_DONE = b"[DONE]"
 
-
-class OpenAIChatDecoder:
+class OpenAIChatDecoder(AnswerReader):
     r"""Feed a body, get events; splits may fall anywhere.
 
     >>> decoder = OpenAIChatDecoder(new_id=lambda: "call_1")
@@ -85,18 +83,12 @@ class OpenAIChatDecoder:
 
         Of two fields with reasoning in one delta, `reasoning_field` counts.
         """
-        self.is_over = False
-        self.data_events = 0
-        self._body = AnswerBody(max_event_bytes)
-        self._errors = errors or OpenAIErrors()
+        super().__init__(errors, max_event_bytes)
         self._reasoning_first = reasoning_field == "reasoning"
         self._calls = ChatCalls(new_id=new_id, names=tools, taken_ids=taken_ids)
         self._raw: str | None = None
         self._goes_on = False  # behind a finish_reason
-        self._usage: UsageReport | None = None
-        self._has_spoken = False
         self._noted: set[str] = set()
-        self._events: list[UpstreamEvent] = []  # those of the feed that is running
 
     @property
     def awaits_end(self) -> bool:
@@ -105,16 +97,6 @@ class OpenAIChatDecoder:
         It never is with a server that gives a reason on each chunk.
         """
         return self._raw is not None and self._has_spoken and not self._goes_on and not self.is_over
-
-    def feed(self, data: bytes) -> list[UpstreamEvent]:
-        """Consume the next read and return its events; none after the end."""
-        events = self._events = []
-        if not self.is_over:
-            for event in self._body.feed(data):
-                self._dispatch(event)
-            if self._body.fault is not None:
-                self._fail(self._body.fault)
-        return events
 
     def end(self, fault: PenstockError | None = None) -> list[UpstreamEvent]:
         """End of the body; `fault` is what broke it off, None for a proper end. An answer that was complete before is none the worse for it."""
@@ -125,7 +107,7 @@ class OpenAIChatDecoder:
         if whole is not None:
             self._read_whole(whole, fault)
         for event in self._body.end():
-            if event.data.strip() == _DONE or decode_chunk(event.data) is not None:
+            if event.data.strip() == DONE or decode_chunk(event.data) is not None:
                 self._dispatch(event)
         if not self.is_over:
             if self._raw is not None:
@@ -134,15 +116,15 @@ class OpenAIChatDecoder:
                 self._fail(fault or StreamCut("The upstream's stream ended before its end mark."))
         return events
 
-    def _dispatch(self, event: ServerSentEvent) -> None:
-        data = event.data.strip()
+    def _dispatch(self, sent: ServerSentEvent) -> None:
+        data = sent.data.strip()
         if self.is_over or not data:
             return
         self.data_events += 1
-        if data == _DONE:
+        if data == DONE:
             self._finish()
             return
-        if event.event == "error":
+        if sent.event == "error":
             self._fail(self._errors.from_stream(decode_json(data)))
             return
         chunk = self._chunk(data)
@@ -262,17 +244,6 @@ class OpenAIChatDecoder:
         self._report_usage()
         self._events.append(Finish(reason, raw))
         self.is_over = True
-
-    def _fail(self, error: PenstockError) -> None:
-        if not self.is_over:
-            self.is_over = True
-            if self._has_spoken:  # a fault that comes first must be the first event
-                self._report_usage()
-            self._events.append(Failed(error))
-
-    def _report_usage(self) -> None:
-        if self._usage is not None:
-            self._events.append(self._usage)
 
     def _note(self, code: str, detail: str) -> None:
         if code not in self._noted:

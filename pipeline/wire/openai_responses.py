@@ -20,10 +20,10 @@ from collections.abc import Callable, Collection
 import msgspec
 
 from pipeline.errors import PenstockError, ProtocolViolation, StreamCut, UpstreamError
-from pipeline.events import Failed, Finish, FinishReason, Notice, UpstreamEvent, UsageReport
+from pipeline.events import Finish, FinishReason, UpstreamEvent
 from pipeline.request import Json
-from pipeline.wire.answer_body import AnswerBody
 from pipeline.wire.json_values import as_object, decode_json
+from pipeline.wire.openai_answer import DONE, AnswerReader
 from pipeline.wire.openai_chunks import mended, text_of
 from pipeline.wire.openai_errors import OpenAIErrors
 from pipeline.wire.openai_responses_events import EVENTS, PARTS, Action, Channel, ResponsesEvent, decode_event, read_response_usage
@@ -40,10 +40,9 @@ INCOMPLETE_REASONS = {
 _STATUSES = {"response.completed": "completed", "response.incomplete": "incomplete", "response.failed": "failed", "response.cancelled": "cancelled"}
 _FINAL = frozenset(_STATUSES.values())
 _ANNOTATION = "response.output_text.annotation.added"
-_DONE = b"[DONE]"
 
 
-class OpenAIResponsesDecoder:
+class OpenAIResponsesDecoder(AnswerReader):
     r"""Feed a body, get events; splits may fall anywhere.
 
     >>> decoder = OpenAIResponsesDecoder(new_id=lambda: "call_1")
@@ -63,25 +62,8 @@ class OpenAIResponsesDecoder:
         max_event_bytes: int = MAX_EVENT_BYTES,
     ) -> None:
         """`new_id` makes ids for calls that come without one; `taken_ids` are those of the calls in the history."""
-        self.is_over = False
-        self.data_events = 0
-        self._body = AnswerBody(max_event_bytes)
+        super().__init__(errors, max_event_bytes)
         self._items = ResponseItems(new_id=new_id, taken_ids=taken_ids)
-        self._errors = errors or OpenAIErrors()
-        self._usage: UsageReport | None = None
-        self._has_spoken = False
-        self._events: list[UpstreamEvent] = []  # those of the feed that is running
-
-    def feed(self, data: bytes) -> list[UpstreamEvent]:
-        """Consume the next read and return its events; none after the end."""
-        events = self._events = []
-        if not self.is_over:
-            for event in self._body.feed(data):
-                self._dispatch(event)
-            if self._body.fault is not None:
-                self._fail(self._body.fault)
-        self._has_spoken = self._has_spoken or any(not isinstance(event, Notice) for event in events)
-        return events
 
     def end(self, fault: PenstockError | None = None) -> list[UpstreamEvent]:
         """End of the body; `fault` is what broke it off, None for a proper end. An answer that was complete before is none the worse for it."""
@@ -102,7 +84,7 @@ class OpenAIResponsesDecoder:
         if self.is_over or not data:
             return
         self.data_events += 1
-        if data == _DONE:
+        if data == DONE:
             return
         if sent.event == "error":
             self._fail(self._errors.from_stream(decode_json(data)))
@@ -235,17 +217,6 @@ class OpenAIResponsesDecoder:
         if raw not in INCOMPLETE_REASONS:
             self._items.note("unknown_finish_reason", "the upstream ended its answer for a reason that is not known here", self._events)
         return INCOMPLETE_REASONS.get(raw, FinishReason.LENGTH), raw or "incomplete"
-
-    def _fail(self, error: PenstockError) -> None:
-        if not self.is_over:
-            self.is_over = True
-            if self._has_spoken or any(not isinstance(event, Notice) for event in self._events):  # a fault that comes first must be the first event
-                self._report_usage()
-            self._events.append(Failed(error))
-
-    def _report_usage(self) -> None:
-        if self._usage is not None:
-            self._events.append(self._usage)
 
     def _note_mended(self) -> None:
         self._items.note("mended_text", "the upstream sent bytes or escapes that are no characters; they were replaced by U+FFFD", self._events)

@@ -12,8 +12,8 @@ from pipeline.prompt.window import Overflow
 from pipeline.request import ContextRule, ImagePart, Message, OpaquePart, Request, Role, TextPart
 from pipeline.upstream.captured import CapturedUpstream
 from pipeline.upstream.composer import ComposerConfig, ComposerUpstream
-from pipeline.upstream.composer_window import fitted_prompt
 from pipeline.upstream.http import open_client
+from pipeline.upstream.request_window import fitted_prompt
 from pipeline.usage.estimate import Counted, tokens_in
 from pipeline.wire.composer import encode_end, encode_text
 from pipeline.wire.composer_request import decode_request
@@ -119,7 +119,7 @@ def test_tokens_are_estimated_as_the_operator_chose():
 
 
 def test_what_is_far_too_long_is_refused_unwritten(monkeypatch):
-    monkeypatch.setattr("pipeline.upstream.composer_window.assemble_prompt", None)
+    monkeypatch.setattr("pipeline.upstream.request_window.assemble_prompt", None)
     far = Request("composer-2.5", (Message(Role.USER, (TextPart(WORDS * 400_000),)),))
     with pytest.raises(ContextLengthExceeded, match="maximum context length is 200000 tokens") as caught:
         fitted_prompt(far, 200_000, Overflow.ERROR)
@@ -175,7 +175,7 @@ def test_the_demonstration_keeps_to_the_route_too():
 
 @pytest.mark.parametrize("overflow", [Overflow.ERROR, Overflow.SIGNAL])
 def test_what_a_route_s_window_makes_far_too_long_is_refused_unwritten(monkeypatch, overflow):
-    monkeypatch.setattr("pipeline.upstream.composer_window.assemble_prompt", None)
+    monkeypatch.setattr("pipeline.upstream.request_window.assemble_prompt", None)
     far = Request("composer-2.5", (Message(Role.USER, (TextPart(WORDS * 4_000),)),), context=ContextRule(2_000, overflow.value))
     with pytest.raises(ContextLengthExceeded, match="maximum context length is 2000 tokens"):
         fitted_prompt(far, 200_000, Overflow.TRIM)

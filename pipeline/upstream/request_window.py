@@ -1,4 +1,4 @@
-"""A request as Composer's prompt, within the window of its model.
+"""A request and the text that its model reads, within the window of that model.
 
 The one place where the prompt, the window and the estimate of tokens meet: `pipeline.prompt` knows how a request is written and shortened, and
 `pipeline.usage` how many tokens a text is likely to be. What a request's own route says of the window counts before what its upstream says. Where no
@@ -8,13 +8,13 @@ A request may be many times as long as the window. Where it is to be refused, `c
 came, piece by piece, and no further than it has to.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from pipeline.errors import ContextLengthExceeded
 from pipeline.prompt.composer import assemble_prompt, check_parts, show_messages
 from pipeline.prompt.window import Fitted, Overflow, Window, fit_window
-from pipeline.request import Request, TextPart
+from pipeline.request import Message, Request, TextPart
 from pipeline.usage.estimate import CHARACTERS_PER_TOKEN, Method, new_count, tokens_in
 
 HOPELESS = 2
@@ -42,7 +42,7 @@ def fitted_prompt(
     method: Method = "calibrated",
     count: Callable[[str], int] | None = None,
 ) -> Fitted:
-    """The request with its prompt; without an overflow, requests of any length pass and the upstream is the judge.
+    """The request with Composer's prompt; without an overflow, requests of any length pass and the upstream is the judge.
 
     The window and the overflow are the upstream's own. `count` estimates tokens, by default as the method says.
 
@@ -57,12 +57,25 @@ def fitted_prompt(
     (['new '], 'context_trimmed')
     """
     check_parts(request)
+    return fitted(request, window_tokens, overflow, write=assemble_prompt, show=show_messages, count=count, method=method)
+
+
+def fitted(
+    request: Request,
+    window_tokens: int | None,
+    overflow: Overflow | None,
+    *,
+    write: Callable[[Request], str],
+    show: Callable[[Sequence[Message]], str],
+    count: Callable[[str], int] | None = None,
+    method: Method = "calibrated",
+) -> Fitted:
+    """The same for any text: `write` and `show` are those of `pipeline.prompt.window.fit_window`."""
     window_tokens, overflow = window_of(request, window_tokens, overflow)
     if window_tokens is None or overflow is None:
-        return Fitted(request, assemble_prompt(request))
+        return Fitted(request, write(request))
     check_length(request, window_tokens, overflow, method=method)
-    window = Window(window_tokens, overflow)
-    return fit_window(request, window, write=assemble_prompt, show=show_messages, count=count or partial(tokens_in, method=method))
+    return fit_window(request, Window(window_tokens, overflow), write=write, show=show, count=count or partial(tokens_in, method=method))
 
 
 def check_length(request: Request, window_tokens: int | None, overflow: Overflow | None, *, method: Method = "calibrated") -> None:
