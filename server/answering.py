@@ -10,20 +10,19 @@ import trio
 from quart import Response
 
 from pipeline.clocks import SILENCE_SECONDS
-from pipeline.emit.base import AnswerHead, Dialect
+from pipeline.emit.base import Dialect
 from pipeline.emit.chat import CHAT
 from pipeline.errors import ContextLengthExceeded, Draining, PenstockError
 from pipeline.events import Event, Failed, Finish, Notice
 from pipeline.failover import Attempt, Candidate, Trail, collect_first, open_first
 from pipeline.flow import Answer, Exchange
-from pipeline.identity import Identity
 from pipeline.parse.shown_reasoning import is_large, strip_shown
 from pipeline.request import Request
 from pipeline.upstream.health import Health
 from server.access_log import MAX_WORD_CHARS, Record
 from server.front_door import Caller
 from server.lifecycle import Lifecycle
-from server.local_answers import asked_usage, overflow_signal, overflow_usage
+from server.local_answers import asked_usage, head_of, overflow_signal, overflow_usage
 from server.opening import EarlyAnswer, Opening
 from server.routing import Destination, Plan, Routing
 from server.settings import Route, Settings
@@ -122,7 +121,7 @@ class Answering:
                     return [*record.notices, _signalled(), Finish()]
             return [*record.notices, Failed(error)]
 
-        failing = form["dialect"].stream(_head_of(request), lambda: used())
+        failing = form["dialect"].stream(head_of(request, form["dialect"]), lambda: used())
         return EarlyAnswer(opening, failing, said, form["keepalive_seconds"])
 
     def _refused(self, plan: Plan, trail: Trail) -> Sequence[Destination]:
@@ -187,11 +186,6 @@ def _signalled() -> Notice:
 def _window_of(refused: Sequence[Destination]) -> int | None:
     """The largest window that is known of these."""
     return max((destination.model.context_window or 0 for destination in refused), default=0) or None
-
-
-def _head_of(request: Request) -> AnswerHead:
-    identity = Identity()
-    return AnswerHead(identity.new("chatcmpl-"), identity.created(), request.model, include_usage=request.include_usage)
 
 
 def _say(response: Response | StreamedResponse, notices: Iterable[Notice], ignored: Iterable[str]) -> None:

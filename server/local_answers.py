@@ -53,10 +53,15 @@ def asked_usage(request: Request, method: Method) -> UsageReport:
 
 def said(request: Request, dialect: Dialect, events: Sequence[Event], usage: UsageReport) -> Response:
     """These events as an answer, streamed where the request asks for that."""
-    identity = Identity()
-    head = AnswerHead(identity.new(dialect.id_prefix), identity.created(), request.model, include_usage=request.include_usage)
+    head = head_of(request, dialect)
     if request.stream:
         return Response(dialect.stream(head, lambda: usage).feed(events), headers=HEADERS, content_type=CONTENT_TYPE)
     whole = Whole()
     whole.add(events)
     return Response(dialect.whole(head, whole, usage), content_type="application/json")
+
+
+def head_of(request: Request, dialect: Dialect) -> AnswerHead:
+    """The head of an answer that no exchange makes."""
+    identity = Identity()
+    return AnswerHead(identity.new(dialect.id_prefix), identity.created(), request.model, include_usage=request.include_usage)
