@@ -41,6 +41,7 @@ class InMemoryUpstream:
     def __init__(self, reads: Sequence[bytes]) -> None:
         self.name = "memory"
         self.writes_markers = True
+        self.keeps_promises = False
         self._reads = reads
 
     def models(self) -> Sequence[Model]:

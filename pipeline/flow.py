@@ -24,7 +24,7 @@ from pipeline.emit.whole import Whole
 from pipeline.errors import AnswerUnsatisfied
 from pipeline.events import Event, Finish, Notice, UpstreamEvent
 from pipeline.identity import Identity
-from pipeline.machine.answer import Markup
+from pipeline.machine.answer import Markup, taught
 from pipeline.machine.custom_calls import CustomCalls
 from pipeline.machine.json_answer import Checker
 from pipeline.machine.limits import LimitsMachine
@@ -93,7 +93,7 @@ class Exchange:
         self.upstream = upstream
         self.terms = terms
         self.noticed: list[Notice] = []
-        self._checker = checker or (checker_of(request) if upstream.writes_markers else None)
+        self._checker = checker or (None if upstream.keeps_promises else checker_of(request))
         self._outgoing = upstream.write(request if model is None else msgspec.structs.replace(request, model=model))
         self._key = key
         self._total_at = terms.total_at
@@ -116,7 +116,7 @@ class Exchange:
         Raises:
             PenstockError: the upstream cannot take the request, or what it names cannot be had.
         """
-        checker = checker_of(request) if upstream.writes_markers else None
+        checker = None if upstream.keeps_promises else checker_of(request)
         ready = await upstream.prepared(request if model is None else msgspec.structs.replace(request, model=model))
         request = msgspec.structs.replace(ready, model=request.model)
         written = partial(cls, request, upstream, terms, model=model, key=key, checker=checker)
@@ -159,16 +159,17 @@ class Exchange:
 
     def _reader(self) -> Callable[[list[UpstreamEvent]], list[Event]]:
         """The machine that an answer goes through. An upstream that takes nothing but a prompt keeps no promises, so they are kept here."""
-        if not self.upstream.writes_markers:
+        if self.upstream.keeps_promises:
             return PlainMachine(LimitsMachine(self._outgoing.stops) if self._outgoing.stops else None).feed
-        terms = self.terms
+        terms, trigger = self.terms, self._outgoing.trigger
         return PromptReader(
             self._outgoing.request,  # in which there are functions only
             self._checker,
             new_id=partial(terms.identity.new, "call_"),
             count=self.meter.new_count(),
             policy=terms.policy,
-            markup=terms.markup,
+            markup=taught(terms.markup, trigger) if trigger else terms.markup,
+            writes_markers=self.upstream.writes_markers,
             strict_tool_choice=terms.strict_tool_choice,
             written=terms.written,
         ).feed

@@ -27,6 +27,12 @@ class Family(StrEnum):
     COMPOSER = "Composer"
     """What takes a prompt and nothing else: Composer itself, and the embedded demo, which is sent what Composer would be."""
 
+    SDK_BRIDGE = "SDK bridge"
+    """The vendor's agent, which takes a prompt, and tools as such."""
+
+    WEBSITE = "website"
+    """What takes the messages of a chat page and nothing else."""
+
     OPENAI_CHAT = "OpenAI-compatible"
     """What takes a Chat Completions body."""
 
@@ -81,7 +87,7 @@ class Parameter(msgspec.Struct, frozen=True):
 
     `shape` is the type, or the name of one that a parser of its own checks; `low` and `high` bound a number, or each number of an object. `harmless`
     are the values of a rejected one that ask for nothing. `values` says which values it is about, where they do not all fare alike.
-    `openai_responses` is None where it is what is done on `openai_chat`.
+    `openai_responses` is None where it is what is done on `openai_chat`, and `sdk_bridge` and `website` where it is what is done on `composer`.
     """
 
     name: str
@@ -93,12 +99,15 @@ class Parameter(msgspec.Struct, frozen=True):
     harmless: tuple[Json, ...] = ()
     values: str = ""
     openai_responses: Outcome | None = None
+    sdk_bridge: Outcome | None = None
+    website: Outcome | None = None
 
     def outcome(self, family: Family) -> Outcome:
         """What is done on upstreams of a family."""
-        if family is Family.COMPOSER:
-            return self.composer
-        return self.openai_chat if family is Family.OPENAI_CHAT or self.openai_responses is None else self.openai_responses
+        if family in (Family.OPENAI_CHAT, Family.OPENAI_RESPONSES):
+            return self.openai_responses or self.openai_chat if family is Family.OPENAI_RESPONSES else self.openai_chat
+        of_its_own = {Family.SDK_BRIDGE: self.sdk_bridge, Family.WEBSITE: self.website}
+        return of_its_own.get(family) or self.composer
 
     @property
     def takes(self) -> str:

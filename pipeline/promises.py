@@ -1,8 +1,9 @@
 """What the gateway keeps for an upstream that takes nothing but a prompt: the calls in its text, and the promises of the API.
 
 Theory of operation: `checker_of` reads what a request wants of its answer's text before anything is sent. `PromptReader` is then one synchronous
-machine, fed with the upstream's lists: the marker machine finds thinking and calls, and behind it stand, where the request asks for it, the machines
-that see to JSON, to a required call and to the limits, in this order. So a stop text is looked for in what the client is shown, without a fence.
+machine, fed with the upstream's lists: the marker machine finds thinking and calls, or a simpler one passes calls that came as such. Behind it stand,
+where the request asks for it, the machines that see to JSON, to a required call and to the limits, in this order. So a stop text is looked for in
+what the client is shown, without a fence.
 
 Where there are limits, each event passes all machines before the next one does, so that the end finds the others where they stood at that event,
 however the events came in lists. When the limits have made the end, the others are asked what they have to say at it.
@@ -14,6 +15,7 @@ from pipeline.events import Event, Failed, Finish, UpstreamEvent
 from pipeline.machine.answer import AnswerMachine, Markup
 from pipeline.machine.json_answer import Checker, JsonAnswerMachine
 from pipeline.machine.limits import LimitsMachine, TokenCount
+from pipeline.machine.native_answer import NativeAnswerMachine
 from pipeline.machine.tool_choice import ToolChoiceMachine
 from pipeline.machine.tools.inventory import ToolPolicy
 from pipeline.machine.written import WrittenCall
@@ -27,7 +29,11 @@ def checker_of(request: Request) -> Checker | None:
 
 
 class PromptReader:
-    """Reads one answer. `count` is a fresh one of its own; `written` is given the calls as the model wrote them."""
+    """Reads one answer.
+
+    `count` is a fresh one of its own; `written` is given the calls as the model wrote them. Without `writes_markers` calls come in a field of their
+    own, and all text is text.
+    """
 
     def __init__(
         self,
@@ -40,17 +46,18 @@ class PromptReader:
         markup: Markup,
         strict_tool_choice: bool = False,
         written: list[WrittenCall] | None = None,
+        writes_markers: bool = True,
     ) -> None:
         options, choice = request.options, request.tool_choice
-        self._answer = AnswerMachine(
-            new_id=new_id,
-            # told not to call, the model calls nothing that was offered
-            tools=() if choice.mode is ToolMode.NONE else request.tools,
-            policy=policy,
-            markup=markup,
-            parallel=options.parallel_tool_calls,
-            written=written,
-        )
+        # told not to call, the model calls nothing that was offered
+        tools = () if choice.mode is ToolMode.NONE else request.tools
+        self._answer: AnswerMachine | NativeAnswerMachine
+        if writes_markers:
+            self._answer = AnswerMachine(
+                new_id=new_id, tools=tools, policy=policy, markup=markup, parallel=options.parallel_tool_calls, written=written
+            )
+        else:
+            self._answer = NativeAnswerMachine(new_id=new_id, tools=tools, policy=policy, parallel=options.parallel_tool_calls, written=written)
         self._watchers: list[JsonAnswerMachine | ToolChoiceMachine] = []
         if checker is not None:
             self._watchers.append(JsonAnswerMachine(checker, must_hold=not request.stream))

@@ -5,7 +5,7 @@ from server.config_addresses import split_url
 from server.config_routes import warnings
 from server.first_request import example_body
 from server.settings import Settings
-from server.upstream_settings import Captured, Upstream
+from server.upstream_settings import Captured, SdkBridge, Upstream, Website
 
 COLUMN = 30
 
@@ -52,7 +52,9 @@ def _described(upstream: Upstream) -> str:
     if isinstance(upstream, Captured):
         return "the embedded demo: recorded and made-up answers, no model behind them"
     kind = upstream.__struct_config__.tag
-    parts = split_url(upstream.base_url)
+    if isinstance(upstream, SdkBridge):
+        return f"{kind}: {upstream.command[0] if upstream.command else 'cursor-sdk-bridge'}, started with this server"
+    parts = split_url(upstream.url if isinstance(upstream, Website) else upstream.base_url)
     if parts is None or not parts.hostname:
-        return f"{kind}, without a base URL yet"
+        return f"{kind}, without an address yet"
     return f"{kind} at {parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

@@ -15,7 +15,7 @@ from server.config_access import is_for_this_machine
 from server.config_addresses import is_base_url, is_loopback, is_path, split_url
 from server.problems import Problem, ValuePath, format_path, listed, shown
 from server.settings import Settings
-from server.upstream_settings import Composer, KeyedUpstream, OpenAICompatible
+from server.upstream_settings import Composer, HttpUpstream, KeyedUpstream, OpenAICompatible
 
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
@@ -54,11 +54,11 @@ def a_key_has_one_source(settings: Settings, cwd: Path) -> Iterator[Problem]:
 
 
 def composer_key_is_one_persons(settings: Settings, cwd: Path) -> Iterator[Problem]:
-    """A Composer subscription is one person's: the operator's key serves the operator's own machine."""
+    """A Cursor subscription is one person's: the operator's key serves the operator's own machine."""
     for name, upstream in settings.upstreams.items():
-        if isinstance(upstream, Composer) and upstream.has_own_key and not is_for_this_machine(settings.server):
+        if isinstance(upstream, KeyedUpstream) and upstream.is_one_persons and upstream.has_own_key and not is_for_this_machine(settings.server):
             setting = "api_key_env" if upstream.api_key_env else "api_key_file"
-            message = "a Composer key of the operator's is for this machine alone: a loopback address, and no other name in server.public_url and "
+            message = "a Cursor key of the operator's is for this machine alone: a loopback address, and no other name in server.public_url and "
             message += "server.allowed_hosts. Leave it out, and every caller sends their own key"
             yield Problem(format_path(("upstreams", name, setting)), message)
 
@@ -99,7 +99,7 @@ def keys_travel_encrypted(settings: Settings, cwd: Path) -> Iterator[Problem]:
 def headers_are_headers(settings: Settings, cwd: Path) -> Iterator[Problem]:
     """What is sent as a header is one, and none that the request has by itself."""
     for upstream_name, upstream in settings.upstreams.items():
-        if not isinstance(upstream, KeyedUpstream):
+        if not isinstance(upstream, HttpUpstream):
             continue
         own = OWN_HEADERS if isinstance(upstream, Composer) else OWN_HEADERS | KEY_HEADERS | {"accept"}
         if isinstance(upstream, Composer) and upstream.client_version and not HEADER_VALUE.fullmatch(upstream.client_version):
@@ -131,6 +131,6 @@ class _Address(NamedTuple):
 def _addresses(settings: Settings) -> Iterator[_Address]:
     for name, upstream in settings.upstreams.items():
         if isinstance(upstream, KeyedUpstream):
-            for key in ("base_url", "endpoint", "api_base"):
+            for key in ("base_url", "endpoint", "api_base", "url"):
                 text: object = getattr(upstream, key, "")
                 yield _Address(("upstreams", name, key), str(text), key == "endpoint", isinstance(upstream, OpenAICompatible))

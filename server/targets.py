@@ -18,8 +18,6 @@ import msgspec
 from pipeline.emit.base import Dialect
 from pipeline.failover import Candidate
 from pipeline.flow import Exchange, Terms
-from pipeline.machine.answer import Markup
-from pipeline.machine.tools.inventory import ToolPolicy
 from pipeline.reasoning_memory import ReasoningMemory, Remembering
 from pipeline.request import Request
 from pipeline.upstream.images import fetched_bytes, most_fetched_bytes
@@ -29,7 +27,7 @@ from server.lifecycle import Lifecycle
 from server.routing import Destination, Plan
 from server.settings import Settings
 from server.shaping import shaped, shows_reasoning
-from server.upstream_settings import Composer, OpenAICompatible
+from server.upstream_settings import OpenAICompatible
 from server.upstreams import timeouts_of
 
 THINK_NOT = {"type": "disabled"}
@@ -84,7 +82,7 @@ class Targets:
         request = shaped(request, plan)
         terms = terms_of(request, destination, remembering)
         images = self._settings.images
-        is_fetched = images.fetch and isinstance(self._settings.upstreams[destination.upstream.name], Composer)
+        is_fetched = images.fetch and self._settings.upstreams[destination.upstream.name].is_sent_images
         charged = charge_files(most_fetched_bytes(request, images.max_bytes) if is_fetched else 0)
         exchange = await Exchange.prepared(request, destination.upstream, terms, model=destination.model_id, key=caller.upstream_key)
         settle_files(charged, fetched_bytes(exchange.request))
@@ -92,7 +90,7 @@ class Targets:
         return exchange
 
     def _terms(self, request: Request, destination: Destination, remembering: Remembering | None, **form: Unpack[Form]) -> Terms:
-        policy, markup, strict = self._reading(destination.upstream.name)
+        policy, markup, strict = self._settings.upstreams[destination.upstream.name].reading()
         return Terms(
             policy=policy,
             markup=markup,
@@ -105,13 +103,6 @@ class Targets:
             **form,
             observe=None if remembering is None else remembering.feed,
         )
-
-    def _reading(self, upstream: str) -> tuple[ToolPolicy, Markup, bool]:
-        table = self._settings.upstreams[upstream]
-        # tool calls that are no text of the model's have nothing that a policy could be about
-        if isinstance(table, OpenAICompatible):
-            return ToolPolicy(), Markup(), False
-        return table.tools.policy(), table.markup(), table.tools.strict
 
     def _recalled(self, request: Request, plan: Plan, destination: Destination, caller: Caller) -> tuple[Request, Remembering | None]:
         """The request with the reasoning that its client did not send back, for a target that wants it, and what will remember the answer's.

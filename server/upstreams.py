@@ -46,7 +46,7 @@ async def open_upstreams(settings: Settings) -> AsyncGenerator[Mapping[str, Upst
 
                     fetcher = await stack.enter_async_context(open_fetcher())
                 upstreams[name] = _composer(name, table, client, fetcher, settings)
-            else:
+            elif isinstance(table, tables.OpenAICompatible):
                 upstreams[name] = _openai(name, table, client, settings)
         yield upstreams
 
@@ -79,7 +79,7 @@ def _composer(name: str, table: tables.Composer, client: "Client", fetcher: "Fet
     return ComposerUpstream(name, config, client, fetcher=fetcher)
 
 
-def _openai(name: str, table: tables.OpenAIChat | tables.OpenAIResponses, client: "Client", settings: Settings) -> Upstream:
+def _openai(name: str, table: tables.OpenAICompatible, client: "Client", settings: Settings) -> Upstream:
     from pipeline.prompt.chat_body import ChatProfile
     from pipeline.prompt.window import Overflow
     from pipeline.upstream.openai_chat import OpenAIChatConfig, OpenAIChatUpstream

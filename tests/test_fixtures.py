@@ -127,7 +127,7 @@ class Feeder:
         emitter = ChatStream(head, meter.report)
         machine = (
             PlainMachine()
-            if not self.kind.writes_markers
+            if self.kind.keeps_promises
             else AnswerMachine(
                 new_id=lambda: identity.new("call_"),
                 tools=self.request.tools,

@@ -48,6 +48,19 @@ class Markup(msgspec.Struct, frozen=True):
     hidden_prefix_hold_chars: int = 0
 
 
+TAUGHT = "invoke"
+"""The dialect that a prompt with a trigger teaches."""
+
+
+def taught(markup: Markup, trigger: str) -> Markup:
+    """The same, for the answer to a prompt that asks for calls behind `trigger`.
+
+    >>> taught(Markup(), "[[k3f9]]")
+    Markup(dialects=('invoke',), trigger='[[k3f9]]', hidden_prefix_hold_chars=0)
+    """
+    return msgspec.structs.replace(markup, dialects=tuple(dict.fromkeys((TAUGHT, *markup.dialects))), trigger=trigger)
+
+
 @lru_cache(maxsize=64)
 def _grammar(dialects: tuple[str, ...], trigger: str) -> Grammar:
     return Grammar([DIALECTS[name] for name in dialects], trigger) if dialects else COMPOSER

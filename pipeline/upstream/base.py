@@ -18,7 +18,8 @@ class Outgoing(msgspec.Struct, frozen=True):
     `body` is what is sent; `prompt` is the text that the model reads, for the usage estimate; `request` is what both were written from; `ignored`
     names the client's parameters that have no effect on this upstream, and `notices` say what else of the request is not as the client sent it.
     `counted` are the prompt's tokens where they were counted, `images` the files in the body, and `rewrite` gives the body once more under new ids,
-    where it holds any. At the first of `stops` the flow ends the answer: they are the client's stop texts, where the upstream takes none.
+    where it holds any. At the first of `stops` the flow ends the answer: they are the client's stop texts, where the upstream takes none. `trigger`
+    is the text of this request's own that the prompt asks for in front of each call, where it teaches a dialect that has one.
     """
 
     request: Request
@@ -30,6 +31,7 @@ class Outgoing(msgspec.Struct, frozen=True):
     images: tuple[ImageFile, ...] = ()
     rewrite: Callable[[], bytes] | None = None
     stops: tuple[str, ...] = ()
+    trigger: str = ""
 
     def renewed(self) -> "Outgoing":
         """The same request, to be sent a second time."""
@@ -47,6 +49,11 @@ class Upstream(Protocol):
     @property
     def writes_markers(self) -> bool:
         """Whether its model writes tool calls as text, so that its answer goes through the marker machine."""
+        ...
+
+    @property
+    def keeps_promises(self) -> bool:
+        """Whether it is sent the API's own parameters; one that is sent a prompt knows no stop texts, limits, formats and required calls."""
         ...
 
     def models(self) -> Sequence[Model]:

@@ -70,6 +70,7 @@ class CapturedUpstream:
     ) -> None:
         self.name = name
         self.writes_markers = True
+        self.keeps_promises = False
         self._pace_seconds = pace_seconds
         self._fixtures = fixtures
         self._identity = identity or Identity()

@@ -108,6 +108,7 @@ class ComposerUpstream:
                 raise ValueError(f"upstreams.{name}.headers: the header {header!r} holds characters that no header may have")
         self.name = name
         self.writes_markers = True
+        self.keeps_promises = False
         self._config = config
         self._client = client
         self._fetcher = fetcher

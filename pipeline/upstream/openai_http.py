@@ -154,6 +154,7 @@ class OpenAIUpstream(ABC):
                 raise ValueError(f"upstreams.{name}.headers: the header {header!r} holds characters that no header may have")
         self.name = name
         self.writes_markers = False
+        self.keeps_promises = True
         self._config = config
         self._client = client
         self._url = endpoint_url(config.base_url, self.endpoint)

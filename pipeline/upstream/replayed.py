@@ -69,18 +69,20 @@ def _openai_responses(prompt: str, model: Model | None) -> Decoder:
 class Kind(msgspec.Struct, frozen=True):
     """How one kind of upstream is read.
 
-    The codec for a prompt and a model, the prompt that a request becomes, `Upstream.writes_markers`, and whether it was offered custom tools as such.
+    The codec for a prompt and a model, the prompt that a request becomes, `Upstream.writes_markers` and `Upstream.keeps_promises`, and whether it was
+    offered custom tools as such.
     """
 
     decoder: Callable[[str, Model | None], Decoder]
     prompt: Callable[[Request], str]
     writes_markers: bool = False
+    keeps_promises: bool = True
     custom_tools: bool = False
 
 
 # `upstream` in meta.toml -> how its bytes are read
 KINDS = {
-    "composer": Kind(_composer, assemble_prompt, writes_markers=True),
+    "composer": Kind(_composer, assemble_prompt, writes_markers=True, keeps_promises=False),
     "openai-chat": Kind(_openai_chat, prompt_text),
     "openai-responses": Kind(_openai_responses, prompt_text, custom_tools=True),
 }
@@ -160,6 +162,7 @@ class ReplayedUpstream:
         self._speed = speed
         self.name = case.name
         self.writes_markers = self._kind.writes_markers
+        self.keeps_promises = self._kind.keeps_promises
 
     def models(self) -> Sequence[Model]:
         """None: a recording answers whatever it is asked."""

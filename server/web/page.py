@@ -24,7 +24,7 @@ from server.first_request import PLACEHOLDER, served_models
 from server.live_models import Asked
 from server.resolver import asked_upstream, is_recording
 from server.settings import Settings
-from server.upstream_settings import Captured, Composer, OpenAIChat, OpenAIResponses, Upstream
+from server.upstream_settings import Captured, Composer, OpenAIChat, OpenAIResponses, SdkBridge, Upstream, Website
 from server.web.commands import Curl, examples
 from server.web.setups import Place, setups
 
@@ -42,6 +42,8 @@ KEYS = {
 FAMILIES: Mapping[type[Upstream], Family] = {
     Captured: Family.COMPOSER,
     Composer: Family.COMPOSER,
+    SdkBridge: Family.SDK_BRIDGE,
+    Website: Family.WEBSITE,
     OpenAIChat: Family.OPENAI_CHAT,
     OpenAIResponses: Family.OPENAI_RESPONSES,
 }

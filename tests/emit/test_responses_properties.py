@@ -190,7 +190,7 @@ class Reader:
         decoder = self.kind.decoder(self.prompt, self.model)
         machine = (
             PlainMachine()
-            if not self.kind.writes_markers
+            if self.kind.keeps_promises
             else AnswerMachine(
                 new_id=lambda: identity.new("call_"),
                 tools=self.request.tools,

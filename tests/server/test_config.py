@@ -166,10 +166,15 @@ WRONG_TOML = {
     "not a boolean": ("[server]\naccess_log = 1", ["server.access_log: expected true or false, got 1 (from ./penstock.toml)"]),
     "not a list": ('[server]\nallowed_hosts = "a"', ['server.allowed_hosts: expected an array of text, got "a" (from ./penstock.toml)']),
     "not one of the words": ('[auth]\nmode = "key"', ['auth.mode: expected "forward", "keys" or "open", got "key" (from ./penstock.toml)']),
-    "no kind": ("[upstreams.a]", ['upstreams.a.kind: expected "captured", "composer", "openai-chat" or "openai-responses", it is missing']),
+    "no kind": (
+        "[upstreams.a]",
+        ['upstreams.a.kind: expected "captured", "composer", "sdk-bridge", "website", "openai-chat" or "openai-responses", it is missing'],
+    ),
     "unknown kind": (
         '[upstreams.a]\nkind = "b"',
-        ['upstreams.a.kind: expected "captured", "composer", "openai-chat" or "openai-responses", got "b" (from ./penstock.toml)'],
+        [
+            'upstreams.a.kind: expected "captured", "composer", "sdk-bridge", "website", "openai-chat" or "openai-responses", got "b" (from ./penstock.toml)'
+        ],
     ),
     "upstreams of another type": ("upstreams = 1", ["upstreams: expected a table, got 1 (from ./penstock.toml)"]),
     "no upstreams": ("[upstreams]", ["upstreams: expected at least one upstream (from ./penstock.toml)"]),
@@ -408,7 +413,14 @@ class TestRules:
 WORDS = ["kind", "targets", "tools", "port", "base_url", "headers", "profile", "pass_fields", "keys", "name", "hash", "models", "mode"]
 names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
 tables = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), names, st.sampled_from(["captured", "composer", "openai-chat", "keys"])),
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.floats(),
+        names,
+        st.sampled_from(["captured", "composer", "sdk-bridge", "website", "openai-chat", "keys"]),
+    ),
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(names | st.sampled_from(WORDS), inner, max_size=3)),
 )
 

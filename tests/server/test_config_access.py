@@ -269,7 +269,7 @@ class TestWhoMayComeIn:
 
     def test_a_composer_key_of_the_operator_s_stays_on_this_machine(self, tmp_path):
         [said] = problems(tmp_path, ALICE + COMPOSER + OWN, OWN_KEY=KEY, **OUTSIDE)
-        assert said.startswith("upstreams.c.api_key_env: a Composer key of the operator's is for this machine alone")
+        assert said.startswith("upstreams.c.api_key_env: a Cursor key of the operator's is for this machine alone")
         for name, value in PUBLISHED.items():
             assert problems(tmp_path, ALICE + COMPOSER + OWN, OWN_KEY=KEY, **{name: value}) == [said]
         assert load(tmp_path, ALICE + COMPOSER + OWN, OWN_KEY=KEY).settings.upstreams["c"].has_own_key

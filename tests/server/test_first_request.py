@@ -115,7 +115,7 @@ class TestBanner:
         }
         shown = banner(Settings(upstreams=upstreams, routes={"*": to("a")}), "http://127.0.0.1:1")
         assert "a: openai-chat at https://a.example:8443/v1\n" in shown
-        assert "b: composer, without a base URL yet\n" in shown
+        assert "b: composer, without an address yet\n" in shown
         assert "hunter2" not in shown
 
 

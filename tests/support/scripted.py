@@ -20,6 +20,7 @@ class ScriptedUpstream:
     def __init__(self, steps: Sequence[Step] | Callable[[Request], Sequence[Step]], name: str = "captured") -> None:
         self.name = name
         self.writes_markers = True
+        self.keeps_promises = False
         self.opened = 0
         self.closed = 0
         self.closed_at: list[float] = []
