@@ -40,6 +40,17 @@ class ThinkingDelta(msgspec.Struct, frozen=True, gc=False):
     text: str
 
 
+class ThinkingEnd(msgspec.Struct, frozen=True, gc=False, repr_omit_defaults=True):
+    """A block of reasoning is complete: what came of `ThinkingDelta` since the last one is its text.
+
+    Only upstreams that sign their reasoning say it. `signature` is to be sent back with the block, unchanged; `redacted` is a block of which they
+    show no text, whole, as they wrote it.
+    """
+
+    signature: str = ""
+    redacted: str = ""
+
+
 class RefusalDelta(msgspec.Struct, frozen=True, gc=False):
     """Characters of a refusal, never empty."""
 
@@ -105,10 +116,18 @@ class Notice(msgspec.Struct, frozen=True, gc=False):
 
 
 class Finish(msgspec.Struct, frozen=True, gc=False):
-    """The proper end of the stream. `raw` is the upstream's own word for the reason, where it gave one."""
+    """The proper end of the stream.
+
+    `raw` is the upstream's own word for the reason, where it gave one; `stop` is the client's stop text that ended the answer, where it is known.
+    """
 
     reason: FinishReason = FinishReason.STOP
     raw: str | None = None
+    stop: str | None = None
+
+    def __repr__(self) -> str:
+        at = "" if self.stop is None else f", stop={self.stop!r}"
+        return f"Finish(reason={self.reason!r}, raw={self.raw!r}{at})"
 
 
 class Failed(msgspec.Struct, frozen=True):
@@ -132,5 +151,5 @@ class Progress(msgspec.Struct, frozen=True, gc=False):
     """
 
 
-Event = TextDelta | ThinkingDelta | RefusalDelta | ToolCallStart | ToolCallDelta | ToolCallEnd | UsageReport | Notice | Finish | Failed
+Event = TextDelta | ThinkingDelta | ThinkingEnd | RefusalDelta | ToolCallStart | ToolCallDelta | ToolCallEnd | UsageReport | Notice | Finish | Failed
 UpstreamEvent = Event | NativeToolCall | Progress

@@ -50,12 +50,13 @@ class ImagePart(msgspec.Struct, frozen=True, repr_omit_defaults=True):
 class OpaquePart(msgspec.Struct, frozen=True):
     """A part that is neither text nor an image (`file`, `input_audio`, …): `fields` is the whole part as the client wrote it, `path` where it stands.
 
-    Only an upstream of the same dialect can take it; any other refuses the request.
+    Only an upstream of the same dialect can take it, `openai` or `anthropic`; any other refuses the request.
     """
 
     kind: str
     fields: dict[str, Json]
     path: str
+    dialect: str = "openai"
 
 
 Part = TextPart | ImagePart | OpaquePart
@@ -71,10 +72,19 @@ class ToolCall(msgspec.Struct, frozen=True, repr_omit_defaults=True):
     extra: dict[str, Json] = {}
 
 
+class Thought(msgspec.Struct, frozen=True, repr_omit_defaults=True):
+    """A block of reasoning as an upstream signed it (`pipeline.events.ThinkingEnd`), sent back by a client whose dialect has such blocks."""
+
+    text: str = ""
+    signature: str = ""
+    redacted: str = ""
+
+
 class Message(msgspec.Struct, frozen=True, repr_omit_defaults=True):
     """One turn.
 
-    `tool_calls` and `reasoning` only with ASSISTANT, `tool_call_id` only with TOOL; `name` is the tool's name there and the author's elsewhere.
+    `tool_calls`, `reasoning` and `thoughts` only with ASSISTANT, `tool_call_id` and `is_error` only with TOOL; `name` is the tool's name there and
+    the author's elsewhere. `reasoning` is the text of all `thoughts` where there are some.
     """
 
     role: Role
@@ -84,6 +94,8 @@ class Message(msgspec.Struct, frozen=True, repr_omit_defaults=True):
     name: str | None = None
     reasoning: str | None = None
     extra: dict[str, Json] = {}
+    thoughts: tuple[Thought, ...] = ()
+    is_error: bool = False
 
     @property
     def text(self) -> str:
@@ -151,7 +163,10 @@ class AnswerFormat(msgspec.Struct, frozen=True):
 
 
 class Options(msgspec.Struct, frozen=True):
-    """The parameters that shape one answer. None means that the client did not say."""
+    """The parameters that shape one answer. None means that the client did not say.
+
+    `reasoning` is the wish to see the model's reasoning, `reasoning_budget` how many tokens of it there may be.
+    """
 
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
@@ -159,6 +174,7 @@ class Options(msgspec.Struct, frozen=True):
     parallel_tool_calls: bool = True
     reasoning_effort: str | None = None
     reasoning: bool = False
+    reasoning_budget: int | None = None
     verbosity: str | None = None
 
 

@@ -56,7 +56,7 @@ class LimitsMachine:
 
     >>> machine = LimitsMachine(stop=("END",))
     >>> machine.feed([TextDelta("one E")]), machine.feed([TextDelta("ND two")])
-    ([TextDelta(text='one ')], [Finish(reason=<FinishReason.STOP: 'stop'>, raw='stop text')])
+    ([TextDelta(text='one ')], [Finish(reason=<FinishReason.STOP: 'stop'>, raw='stop text', stop='END')])
     """
 
     def __init__(self, stop: Sequence[str] = (), max_tokens: int | None = None, count: TokenCount | None = None) -> None:
@@ -87,8 +87,9 @@ class LimitsMachine:
         self._held = ""
         found = _first_stop(text, self._stops, len(text) - len(piece))
         if found is not None:
-            self._say(text[:found])
-            self._end(Finish(FinishReason.TOOL_CALLS if self._has_calls else FinishReason.STOP, "stop text"))
+            at, stop = found
+            self._say(text[:at])
+            self._end(Finish(FinishReason.TOOL_CALLS if self._has_calls else FinishReason.STOP, "stop text", stop))
             return
         keep = _held_chars(text, self._stops)
         self._held = text[len(text) - keep :]
@@ -143,14 +144,14 @@ class LimitsMachine:
             self._out.append(finish)
 
 
-def _first_stop(text: str, stops: Sequence[str], seen: int) -> int | None:
-    """Where the stop text begins that is complete first; of two that end at one place, the longer. The first `seen` characters hold none whole."""
-    found: list[tuple[int, int]] = []
+def _first_stop(text: str, stops: Sequence[str], seen: int) -> tuple[int, str] | None:
+    """The stop text that is complete first, and where it begins; of two that end at one place, the longer. None is whole in the first `seen`."""
+    found: list[tuple[int, int, str]] = []
     for stop in stops:
         at = text.find(stop, max(0, seen - len(stop) + 1))
         if at >= 0:
-            found.append((at + len(stop), at))
-    return min(found)[1] if found else None
+            found.append((at + len(stop), at, stop))
+    return min(found)[1:] if found else None
 
 
 def _held_chars(text: str, stops: Sequence[str]) -> int:

@@ -24,8 +24,8 @@ from pipeline.machine.limits import LimitsMachine
 from tests.support.splits import cut, splits
 from tests.support.transcripts import merge
 
-STOPPED, LONG = Finish(FinishReason.STOP, "stop text"), Finish(FinishReason.LENGTH, "token limit")
-CALLED = Finish(FinishReason.TOOL_CALLS, "stop text")
+STOPPED, LONG = Finish(FinishReason.STOP, "stop text", "END"), Finish(FinishReason.LENGTH, "token limit")
+CALLED = Finish(FinishReason.TOOL_CALLS, "stop text", "END")
 
 
 class Letters:
@@ -54,12 +54,13 @@ def text_of(events: list[Event]) -> str:
     return "".join(event.text for event in events if isinstance(event, TextDelta))
 
 
-def oracle(text: str, stops: tuple[str, ...]) -> str | None:
-    """What a model would have said that stops as soon as its text ends with a stop text; None when it never does."""
+def oracle(text: str, stops: tuple[str, ...]) -> tuple[str, str] | None:
+    """What a model would have said that stops as soon as its text ends with a stop text, and that text; None when it never does."""
     for end in range(1, len(text) + 1):
         found = [stop for stop in stops if text[:end].endswith(stop)]
         if found:
-            return text[: end - max(map(len, found))]
+            stop = max(found, key=len)
+            return text[: end - len(stop)], stop
     return None
 
 
@@ -72,8 +73,8 @@ def oracle(text: str, stops: tuple[str, ...]) -> str | None:
 def test_the_answer_ends_where_a_stop_text_is_complete(text, stops, edges):
     expected = oracle(text, stops)
     events = run(cut(text, edges), stop=stops)
-    assert text_of(events) == (text if expected is None else expected)
-    assert events[-1] == (Finish() if expected is None else STOPPED)
+    assert text_of(events) == (text if expected is None else expected[0])
+    assert events[-1] == (Finish() if expected is None else Finish(FinishReason.STOP, "stop text", expected[1]))
 
 
 def test_only_a_possible_beginning_is_held():
