@@ -34,6 +34,7 @@ class Whole:
         self.calls: list[ToolCall] = []
         self.notices: list[Notice] = []
         self.reason: FinishReason | None = None
+        self.raw: str | None = None
         self.stop: str | None = None
         self._error: PenstockError | None = None
         self._open: dict[int, tuple[ToolCallStart, list[str]]] = {}
@@ -77,8 +78,8 @@ class Whole:
                     self.calls.append(ToolCall(start.id, start.name, "".join(pieces), custom=start.custom))
                 case Notice():
                     self.notices.append(event)
-                case Finish(reason, _, stop):
-                    self.reason, self.stop = reason, stop
+                case Finish(reason, raw, stop):
+                    self.reason, self.raw, self.stop = reason, raw, stop
                 case Failed(error):
                     self._error = error
                 case _:

@@ -1,0 +1,57 @@
+"""Errors as Anthropic's API words them, in a body and in a stream.
+
+The type is one of the API's own, by which its clients choose what to do; our own code stands beside it as `code`, so that nothing of it is lost, and
+so does `param`. Source: the error types of the official client (`anthropic.types.shared`).
+"""
+
+from typing import Any
+
+from pipeline.errors import (
+    AuthenticationError,
+    Overloaded,
+    PaymentRequired,
+    PenstockError,
+    PermissionDenied,
+    RateLimited,
+    RequestError,
+    UpstreamTimeout,
+)
+
+OF_STATUS = {404: "not_found_error", 413: "request_too_large"}
+
+# an error's class -> the API's word for it; the first that fits
+OF_CLASS: tuple[tuple[type[PenstockError], str], ...] = (
+    (RequestError, "invalid_request_error"),
+    (AuthenticationError, "authentication_error"),
+    (PaymentRequired, "billing_error"),
+    (PermissionDenied, "permission_error"),
+    (RateLimited, "rate_limit_error"),
+    (Overloaded, "overloaded_error"),
+    (UpstreamTimeout, "timeout_error"),
+)
+
+
+def error_type(error: PenstockError) -> str:
+    """The API's word for an error.
+
+    >>> from pipeline.errors import ModelNotFound, UpstreamUnavailable
+    >>> error_type(ModelNotFound("?")), error_type(Overloaded("?")), error_type(UpstreamUnavailable("?"))
+    ('not_found_error', 'overloaded_error', 'api_error')
+    """
+    return OF_STATUS.get(error.status) or next((word for kind, word in OF_CLASS if isinstance(error, kind)), "api_error")
+
+
+def error_object(error: PenstockError) -> dict[str, Any]:
+    """What stands under `error`."""
+    fields: dict[str, Any] = {"type": error_type(error), "message": error.message, "code": error.code}
+    return fields if error.param is None else {**fields, "param": error.param}
+
+
+def error_body(error: PenstockError, request_id: str | None = None) -> dict[str, Any]:
+    """A whole body.
+
+    >>> error_body(PenstockError("Something went wrong."), "req_1")["request_id"]
+    'req_1'
+    """
+    body: dict[str, Any] = {"type": "error", "error": error_object(error)}
+    return body if request_id is None else {**body, "request_id": request_id}
