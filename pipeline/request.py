@@ -193,7 +193,7 @@ class Request(msgspec.Struct, frozen=True):
 
     `model` is the id as the client wrote it; `include_usage` asks for a usage chunk at the end of a stream; `agent` is Agent mode in the words of
     Composer (tools were offered, or the request came by /opencode); `conversation` is a stable id where the client gave one;
-    `context` is the route's.
+    `context` is the route's. `dialect` is the API whose words all `extra`s are in: `openai` or `anthropic`.
     """
 
     model: str
@@ -209,3 +209,4 @@ class Request(msgspec.Struct, frozen=True):
     extra: dict[str, Json] = {}
     ignored: tuple[str, ...] = ()
     notices: tuple[Notice, ...] = ()
+    dialect: str = "openai"

@@ -32,6 +32,7 @@ from pipeline.identity import Identity
 from pipeline.models import Model
 from pipeline.prompt.chat_body import ChatProfile, prompt_text
 from pipeline.prompt.custom_tools import in_function_form
+from pipeline.prompt.foreign import in_dialect
 from pipeline.prompt.window import Fitted, Overflow
 from pipeline.request import Message, Request
 from pipeline.upstream.base import Outgoing
@@ -183,6 +184,7 @@ class OpenAIUpstream(ABC):
             ContextLengthExceeded: it does not fit the window.
         """
         config = self._config
+        request = in_dialect(request, "openai")
         written = request if config.profile.custom_tools else in_function_form(request)
         within = fitted_request(written, config.context_window, config.context_overflow, method=config.usage_method)
         outgoing = self._outgoing(within.request, within.prompt)

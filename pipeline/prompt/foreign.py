@@ -1,0 +1,68 @@
+"""A request for an upstream of another dialect than its client's: the fields that mean something only in the client's own are left out by name.
+
+Theory of operation: what no stage reads of a body is kept in the words of the client's dialect (`Request.dialect`), and written back for an upstream
+of the same one. For another the request loses those fields, and their names go to `ignored`. The few that both dialects have under one name, with
+one meaning, stay. A part that only the client's dialect has a form for is refused. A request in the upstream's own dialect comes back as the very
+same object.
+"""
+
+import re
+
+import msgspec
+
+from pipeline.errors import UnsupportedParameter
+from pipeline.prompt.unread import bounded, unread_inside
+from pipeline.request import AnswerFormat, Message, OpaquePart, Part, Request
+
+SHARED = frozenset({"temperature", "top_p"})
+"""Fields of a body that mean the same in both dialects."""
+
+_PLAIN_WORD = re.compile(r"[\w.-]{1,64}", re.ASCII)
+
+
+def in_dialect(request: Request, dialect: str) -> Request:
+    """The request as an upstream of `dialect` can take it.
+
+    Raises:
+        UnsupportedParameter: a part that has no form there; `param` is its place.
+
+    >>> from pipeline.request import Role, TextPart
+    >>> said = (Message(Role.USER, (TextPart("Hi", {"cache_control": {}}),)),)
+    >>> foreign = in_dialect(Request("m", said, extra={"top_k": 5, "top_p": 0.9}, dialect="anthropic"), "openai")
+    >>> foreign.messages[0].parts, foreign.extra, foreign.ignored
+    ((TextPart(text='Hi'),), {'top_p': 0.9}, ('top_k', 'messages.content.cache_control'))
+    """
+    if request.dialect == dialect:
+        return request
+    names = bounded((*(name for name in request.extra if name not in SHARED), *unread_inside(request)))
+    return msgspec.structs.replace(
+        request,
+        messages=tuple(_message(message, dialect) for message in request.messages),
+        tools=tuple(msgspec.structs.replace(tool, extra={}) if tool.extra else tool for tool in request.tools),
+        options=msgspec.structs.replace(request.options, answer_format=_format(request.options.answer_format)),
+        extra={name: value for name, value in request.extra.items() if name in SHARED},
+        ignored=tuple(dict.fromkeys((*request.ignored, *names))),
+        dialect=dialect,
+    )
+
+
+def _message(message: Message, dialect: str) -> Message:
+    return msgspec.structs.replace(
+        message,
+        parts=tuple(_part(part, dialect) for part in message.parts),
+        tool_calls=tuple(msgspec.structs.replace(call, extra={}) if call.extra else call for call in message.tool_calls),
+        extra={},
+    )
+
+
+def _part(part: Part, dialect: str) -> Part:
+    if isinstance(part, OpaquePart):
+        if part.dialect != dialect:
+            kind = part.kind if _PLAIN_WORD.fullmatch(part.kind) else "?"
+            raise UnsupportedParameter(f"{part.path} is of type {kind}, which this model's API has no form for.", param=part.path)
+        return part
+    return msgspec.structs.replace(part, extra={}) if part.extra else part
+
+
+def _format(answer_format: AnswerFormat) -> AnswerFormat:
+    return msgspec.structs.replace(answer_format, extra={}) if answer_format.extra else answer_format
