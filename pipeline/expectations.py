@@ -8,6 +8,7 @@ are frozen and the clocks are off, so that the same case always gives the same b
 - `chat.json`: the whole answer, raw.
 - `cursor.sse`, `cursor.json`: the same two as Cursor gets them, of a case whose request is one of Cursor's.
 - `responses.sse`, `responses.json`: the same two in the Responses API, of a case whose request is in it.
+- `messages.sse`, `messages.json`: the same two in Anthropic's Messages, of a case whose request is in it.
 
 An answer that fails before it has begun is an HTTP error: its file then holds `HTTP <status>`, `Retry-After` where there is one, an empty line, and
 the body. The bytes depend on the case alone: neither the cut of the stream nor the speed may change them.
@@ -32,6 +33,7 @@ from pipeline.echo import Echo
 from pipeline.emit.base import BrokenOff, Dialect
 from pipeline.emit.chat import CHAT, KEEPALIVE
 from pipeline.emit.cursor import cursor_dialect
+from pipeline.emit.messages import MESSAGES, PING
 from pipeline.emit.responses import responses_dialect
 from pipeline.errors import PenstockError
 from pipeline.events import Event, Failed
@@ -40,6 +42,7 @@ from pipeline.identity import Identity
 from pipeline.machine.written import WrittenCall
 from pipeline.parse.chat import parse_chat
 from pipeline.parse.cursor import parse_cursor
+from pipeline.parse.messages import parse_messages
 from pipeline.parse.responses import parse_responses
 from pipeline.request import Request
 from pipeline.upstream.replayed import ReplayedUpstream, Split
@@ -64,8 +67,17 @@ def _parse_responses(case: Case) -> Request:
     return parse_responses(case.request, agent=case.meta.agent).request
 
 
+def _parse_messages(case: Case) -> Request:
+    return parse_messages(case.request, agent=case.meta.agent).request
+
+
 # `surface` in meta.toml -> how its body is read
-SURFACES: dict[str, Callable[[Case], Request]] = {"chat": _parse_chat, "cursor": _parse_cursor, "responses": _parse_responses}
+SURFACES: dict[str, Callable[[Case], Request]] = {
+    "chat": _parse_chat,
+    "cursor": _parse_cursor,
+    "responses": _parse_responses,
+    "messages": _parse_messages,
+}
 
 
 class Comparison(msgspec.Struct, frozen=True):
@@ -159,7 +171,7 @@ async def streamed(replay: Replay, dialect: Dialect = CHAT) -> bytes:
         return http_error(error)
     try:
         async for piece in answer.pieces:
-            if piece != KEEPALIVE:
+            if piece not in (KEEPALIVE, PING):
                 pieces.append(piece)  # noqa: PERF401 - what came before a break counts
     except BrokenOff:
         pieces.append(BROKEN)
@@ -199,6 +211,8 @@ FORMS: dict[str, Callable[[Replay], Awaitable[bytes]]] = {
     "cursor.json": partial(whole, dialect=CURSOR),
     "responses.sse": responses_stream,
     "responses.json": responses_whole,
+    "messages.sse": partial(streamed, dialect=MESSAGES),
+    "messages.json": partial(whole, dialect=MESSAGES),
 }
 """File name -> what makes it."""
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 GOOD, DIFFERENT, WRONG_USE = 0, 1, 2
 
-RAW = ("cursor", "responses")
+RAW = ("cursor", "responses", "messages")
 """The forms that are shown as they are sent."""
 
 LIST_HINT = "`penstock replay --list` names all shipped cases"
@@ -43,6 +43,7 @@ TO = {
     "chat": ("chat.sse", "chat.json"),
     "cursor": ("cursor.sse", "cursor.json"),
     "responses": ("responses.sse", "responses.json"),
+    "messages": ("messages.sse", "messages.json"),
     "events": ("events.txt",),
 }
 
@@ -74,8 +75,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--to",
         choices=sorted(TO),
-        help="compare only this form, and show a single case's answer in it: chat and events with notices and repairs, cursor and responses as a "
-        "client is streamed it. Cases whose request is in another dialect have nothing to compare in these two",
+        help="compare only this form, and show a single case's answer in it: chat and events with notices and repairs, the others as a client is "
+        "streamed it. Cases whose request is in another dialect have nothing to compare in those",
     )
     parser.add_argument(
         "--tools",

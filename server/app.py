@@ -1,8 +1,8 @@
 """The application: routes, and the one shape of every error.
 
 `create_app` makes it from settings and running upstreams; nothing is kept in the module. Whatever goes wrong before the first byte leaves as an
-OpenAI-shaped JSON object with the request's id: our own errors with their status, the framework's with theirs, and anything else as a 500 that says
-nothing of what it was. The traceback goes to the log.
+OpenAI-shaped JSON object with the request's id, or as an Anthropic-shaped one for a client of that API: our own errors with their status, the
+framework's with theirs, and anything else as a 500 that says nothing of what it was. The traceback goes to the log.
 """
 
 import logging
@@ -16,15 +16,17 @@ from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import MethodNotAllowed as NotAllowed
 
+from pipeline.emit.messages_error import error_body as messages_error
 from pipeline.errors import BodyTooLarge, MethodNotAllowed, PenstockError, RequestError, RouteNotFound
 from pipeline.upstream.base import Upstream
 from server.access_log import word
 from server.answering import name_targets
+from server.anthropic_shape import is_anthropic_client
 from server.asgi import HttpConnection
 from server.bodies import CountedRequest
 from server.gateway import EXTENSION, Gateway, record
 from server.lifecycle import Lifecycle
-from server.routes import cursor, health, openai, opencode, pages, responses
+from server.routes import cursor, health, messages, openai, opencode, pages, responses
 from server.settings import Settings
 
 log = logging.getLogger("penstock")
@@ -62,6 +64,8 @@ def create_app(settings: Settings, upstreams: Mapping[str, Upstream], lifecycle:
     @app.after_request
     async def name_request(response: Response) -> Response:
         response.headers["x-request-id"] = record().request_id
+        if is_anthropic_client(request):
+            response.headers["request-id"] = record().request_id  # where its clients look for it
         name_targets(response, record().trail.attempts)
         return response
 
@@ -81,7 +85,7 @@ def create_app(settings: Settings, upstreams: Mapping[str, Upstream], lifecycle:
         log.error("unexpected error in %s %s (id=%s)", request.method, word(request.path), record().request_id, exc_info=error)
         return error_response(PenstockError("Something went wrong in the server. The log has the details under this request's id."))
 
-    for module in (openai, opencode, responses, cursor, health, pages):
+    for module in (openai, opencode, responses, messages, cursor, health, pages):
         app.register_blueprint(module.blueprint(gateway))
     return app
 
@@ -89,8 +93,8 @@ def create_app(settings: Settings, upstreams: Mapping[str, Upstream], lifecycle:
 def error_response(error: PenstockError) -> Response:
     """An error as the response of the request in work."""
     record().error = error.code
-    body = error.body()
-    response = Response(msgspec.json.encode({"error": body}), status=error.status, content_type="application/json")
+    body = messages_error(error, record().request_id) if is_anthropic_client(request) else {"error": error.body()}
+    response = Response(msgspec.json.encode(body), status=error.status, content_type="application/json")
     if error.retry_after_seconds is not None:
         response.headers["retry-after"] = str(min(MAX_RETRY_AFTER_SECONDS, max(1, -int(-error.retry_after_seconds // 1))))
     if error.status == 401:

@@ -4,10 +4,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
-from quart import Blueprint, Response
+from quart import Blueprint, Response, request
 
 from pipeline.models import LISTED_AT, Model
 from pipeline.parse.chat import parse_chat
+from server.anthropic_shape import is_anthropic_client, model_info, model_page
 from server.gateway import Gateway, record
 
 
@@ -27,6 +28,8 @@ def blueprint(gateway: Gateway) -> Blueprint:
 def add_models(routes: Blueprint, gateway: Gateway, *, name: str, prefix: str = "", answers_options: bool = True) -> None:
     """`GET …/models` and `GET …/models/{id}`, where an id may hold slashes; with what the upstream of `*` says where it can be asked.
 
+    A client of Anthropic's API is answered in that one's shape.
+
     A slash at the end of a path is not the id's. `answers_options` False leaves OPTIONS to a surface that has an answer of its own.
     """
 
@@ -34,6 +37,8 @@ def add_models(routes: Blueprint, gateway: Gateway, *, name: str, prefix: str = 
         caller = gateway.admit()
         live = await gateway.live.ask(caller.upstream_key)
         found = gateway.routing.models(live) if caller.models is None else gateway.routing.models_of(caller.models, live)
+        if is_anthropic_client(request):
+            return _json(model_page(list(found), request.args))
         return _json({"object": "list", "data": [model_card(model) for model in found]})
 
     async def model(model_id: str, **_: str) -> Response:
@@ -43,7 +48,8 @@ def add_models(routes: Blueprint, gateway: Gateway, *, name: str, prefix: str = 
         caller.check_model(model_id, destination.names)
         # nobody waits for an upstream that is not the model's
         live = await gateway.live.ask(caller.upstream_key) if destination.upstream.name == gateway.live.upstream else None
-        return _json(model_card(gateway.routing.described(model_id, live)))
+        described = gateway.routing.described(model_id, live)
+        return _json(model_info(described) if is_anthropic_client(request) else model_card(described))
 
     paths: list[tuple[str, str, Callable[..., Awaitable[Response]]]]
     paths = [("/models", f"{name}_list", models), ("/models/<path:model_id>", f"{name}_one", model)]

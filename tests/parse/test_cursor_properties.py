@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 
 from pipeline.errors import RequestError
 from pipeline.parse.cursor import normalise, parse_cursor
-from pipeline.request import ImagePart, Message, Request
+from pipeline.parse.messages import parse_messages
+from pipeline.request import ImagePart, Message, Part, Request, Role, TextPart, ToolCall
 from tests.support.chat_bodies import JSON
 from tests.support.cursor_bodies import FLAT_PATCH, NESTED_READ, as_anthropic, as_chat, as_responses, conversations, normalised
+from tests.support.messages_requests import as_messages
 
 WRITERS = {"chat": as_chat, "responses": as_responses, "anthropic": as_anthropic}
 
@@ -41,6 +43,44 @@ def test_the_three_dialects_are_one_request(conversation):
     assert without_places(chat) == without_places(responses) == without_places(anthropic)
     assert chat.tools == responses.tools == anthropic.tools
     assert chat.tool_choice == responses.tool_choice == anthropic.tool_choice
+
+
+def without_spelling(request: Request) -> list[Message]:
+    """The messages without what differs between the routes: thoughts, places, spaces around texts, images in results, custom tools as such."""
+    found: list[Message] = []
+    for message in request.messages:
+        parts = tuple(_shown(message)) if message.role is Role.USER else (TextPart("".join(_words(message))),)
+        shown = Message(message.role, parts, tuple(map(_as_function, message.tool_calls)), tool_call_id=message.tool_call_id)
+        if found and found[-1].role is shown.role is Role.ASSISTANT:  # which Cursor's form has as one message
+            before = found.pop()
+            shown = Message(Role.ASSISTANT, (TextPart(before.text + shown.text),), before.tool_calls + shown.tool_calls)
+        found.append(shown)
+    return found
+
+
+def _shown(message: Message) -> list[Part]:
+    return [msgspec.structs.replace(part, path="") if isinstance(part, ImagePart) else part for part in message.parts]
+
+
+def _words(message: Message) -> list[str]:
+    texts = ["[image omitted]" if isinstance(part, ImagePart) else part.text for part in message.parts if isinstance(part, (ImagePart, TextPart))]
+    return [word for text in texts for word in text.split()]
+
+
+def _as_function(call: ToolCall) -> ToolCall:
+    return ToolCall(call.id, call.name, msgspec.json.encode({"input": call.arguments}).decode()) if call.custom else call
+
+
+@settings(deadline=None, max_examples=150)
+@given(conversations())
+def test_a_messages_body_is_the_same_request(conversation):
+    """But for thoughts, which Cursor never shows again, and images in results, which its upstreams never get."""
+    cursor = parsed(as_anthropic(conversation))
+    messages = parse_messages(json.dumps(as_messages(conversation)).encode()).request
+    assert without_spelling(messages) == without_spelling(cursor)
+    assert [tool.name for tool in messages.tools] == [tool.name for tool in cursor.tools]
+    assert msgspec.structs.replace(messages.tools[0], extra={}) == cursor.tools[0]
+    assert messages.tool_choice == cursor.tool_choice
 
 
 @settings(deadline=None, max_examples=100)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from pipeline.errors import RequestError
 from pipeline.parse.body import is_list, is_object, read
+from pipeline.parse.messages_sources import data_url, source_text, source_url
 from pipeline.parse.quirks.ledger import Ledger
 from pipeline.parse.quirks.typed import needed_text, object_at, required, text_at
 from pipeline.request import Json
@@ -116,7 +117,7 @@ def _image(part: Part, ledger: Ledger) -> Part:
     fields = part.fields
     source = object_at(fields, "source", part.path)
     if source is not None:
-        image: dict[str, Json] = {"url": _source_url(source, f"{part.path}.source")}
+        image: dict[str, Json] = {"url": source_url(source, f"{part.path}.source")}
     elif is_object(given := fields.get("image_url")):
         image = {name: value for name, value in given.items() if value is not None}
     else:
@@ -128,26 +129,6 @@ def _image(part: Part, ledger: Ledger) -> Part:
         image["detail"] = detail
     others = kept(fields, {"type", "image_url", "source", "detail"}, "content", ledger)
     return Part({"type": "image_url", "image_url": image, **others}, part.path)
-
-
-def _source_url(source: dict[str, Json], path: str) -> str:
-    """N9: Anthropic's source of an image as a URL."""
-    if source.get("type") == "url":
-        return needed_text(source, "url", path)
-    if source.get("type") == "base64":
-        return _data_url(source, path)
-    raise RequestError(f"{path}.type must be base64 or url.", param=f"{path}.type")
-
-
-def _data_url(source: dict[str, Json], path: str) -> str:
-    return f"data:{needed_text(source, 'media_type', path)};base64,{needed_text(source, 'data', path)}"
-
-
-def source_text(document: dict[str, Json]) -> str | None:
-    """N9: the text of a document that is one, None for any other."""
-    source = document.get("source")
-    text = source.get("data") if is_object(source) and source.get("type") == "text" else None
-    return text if isinstance(text, str) else None
 
 
 def _document(part: Part, ledger: Ledger) -> Part:
@@ -166,7 +147,7 @@ def _document(part: Part, ledger: Ledger) -> Part:
             ledger.ignore_inside(f"content.{name}")
     if text is not None:
         return text_part(text, part.path)
-    return Part({"type": "file", "file": {"filename": title or UNNAMED, "file_data": _data_url(source, path)}}, part.path)
+    return Part({"type": "file", "file": {"filename": title or UNNAMED, "file_data": data_url(source, path)}}, part.path)
 
 
 def kept(fields: dict[str, Json], known: set[str], prefix: str, ledger: Ledger) -> dict[str, Json]:

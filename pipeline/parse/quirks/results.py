@@ -9,8 +9,9 @@ text is that text.
 from collections.abc import Iterator
 
 from pipeline.parse.body import is_list, is_object
+from pipeline.parse.messages_sources import source_text
 from pipeline.parse.quirks.ledger import Ledger
-from pipeline.parse.quirks.parts import IMAGE_TYPES, LEFT_OUT, TEXT_TYPES, Part, raw_parts, read_parts, source_text, text_part
+from pipeline.parse.quirks.parts import IMAGE_TYPES, LEFT_OUT, TEXT_TYPES, Part, raw_parts, read_parts, text_part
 from pipeline.parse.quirks.typed import compact
 from pipeline.request import Json
 
