@@ -15,6 +15,7 @@ Source: the event types of the official clients (`anthropic.types`, `@anthropic-
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -94,9 +95,12 @@ def message_object(head: AnswerHead, content: list[Json], stop: dict[str, str | 
 
 
 class MessagesStream:
-    """The stream form; `usage` is asked at its beginning and at its end. `chunks` counts the events."""
+    """The stream form; `usage` is asked at its beginning and at its end. `chunks` counts the events.
 
-    def __init__(self, head: AnswerHead, usage: Callable[[], UsageReport]) -> None:
+    `omit_thinking` leaves the text of the reasoning out, as a client may ask for; the signatures are there.
+    """
+
+    def __init__(self, head: AnswerHead, usage: Callable[[], UsageReport], *, omit_thinking: bool = False) -> None:
         self._head = head
         self._usage = usage
         self.chunks = 0
@@ -104,7 +108,7 @@ class MessagesStream:
         self.reason: FinishReason | None = None
         self.error: PenstockError | None = None
         self.is_broken = False
-        self._blocks = Blocks(show_thinking=head.show_thinking)
+        self._blocks = Blocks(show_thinking=head.show_thinking, omit_thinking=omit_thinking)
         self._index = -1
         self._is_over = False
         self._before_text = b""
@@ -189,14 +193,14 @@ def cut_call() -> PenstockError:
     return StreamCut("The answer ended inside a tool call.", code="tool_call_cut")
 
 
-def messages_answer(head: AnswerHead, whole: Whole, usage: UsageReport) -> bytes:
-    """The whole form, for an answer without an error.
+def messages_answer(head: AnswerHead, whole: Whole, usage: UsageReport, *, omit_thinking: bool = False) -> bytes:
+    """The whole form, for an answer without an error; `omit_thinking` is that of `MessagesStream`.
 
     Raises:
         PenstockError: the answer came to its end and failed all the same: its last call was cut, or one cannot be run.
     """
     reason = whole.reason or FinishReason.STOP
-    blocks = Blocks(show_thinking=head.show_thinking)
+    blocks = Blocks(show_thinking=head.show_thinking, omit_thinking=omit_thinking)
     steps = [step for event in whole.spoken for step in blocks.steps(event)]
     if blocks.broken:
         raise unreadable_call()
@@ -208,3 +212,6 @@ def messages_answer(head: AnswerHead, whole: Whole, usage: UsageReport) -> bytes
 
 MESSAGES = Dialect(ID_PREFIX, MessagesStream, messages_answer)
 """Anthropic's Messages."""
+
+WITHOUT_THOUGHTS = Dialect(ID_PREFIX, partial(MessagesStream, omit_thinking=True), partial(messages_answer, omit_thinking=True))
+"""The same without the text of the reasoning."""

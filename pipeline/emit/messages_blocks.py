@@ -45,12 +45,16 @@ Step = Opened | Piece | Closed
 
 
 class Blocks:
-    """The blocks of one answer. `open` is the type of the block that is open; `show_thinking` says whether reasoning is shown."""
+    """The blocks of one answer. `open` is the type of the block that is open.
 
-    def __init__(self, *, show_thinking: bool) -> None:
+    `show_thinking` says whether there are blocks of reasoning, and `omit_thinking` that they have no text, but for the signature.
+    """
+
+    def __init__(self, *, show_thinking: bool, omit_thinking: bool = False) -> None:
         self.open: str | None = None
         self.broken = False
         self._shows_thinking = show_thinking
+        self._omits_thinking = omit_thinking
         self._arguments: list[str] = []
 
     def steps(self, event: Event) -> Iterator[Step]:
@@ -59,7 +63,7 @@ class Blocks:
             case TextDelta(text) | RefusalDelta(text):
                 yield from self._into(TEXT, {"text": ""})
                 yield Piece("text_delta", "text", text, "text")
-            case ThinkingDelta(text) if self._shows_thinking:
+            case ThinkingDelta(text) if self._shows_thinking and not self._omits_thinking:
                 yield from self._into(THINKING, {"thinking": "", "signature": ""})
                 yield Piece("thinking_delta", "thinking", text, "thinking")
             case ThinkingEnd() if self._shows_thinking:

@@ -17,6 +17,9 @@ from pipeline.request import AnswerFormat, Message, OpaquePart, Part, Request
 SHARED = frozenset({"temperature", "top_p"})
 """Fields of a body that mean the same in both dialects."""
 
+READ = frozenset({"thinking", "output_config"})
+"""Fields of Anthropic's API that are read, and kept beside that for an upstream that speaks it."""
+
 _PLAIN_WORD = re.compile(r"[\w.-]{1,64}", re.ASCII)
 
 
@@ -34,7 +37,7 @@ def in_dialect(request: Request, dialect: str) -> Request:
     """
     if request.dialect == dialect:
         return request
-    names = bounded((*(name for name in request.extra if name not in SHARED), *unread_inside(request)))
+    names = bounded((*(name for name in request.extra if name not in SHARED | READ), *unread_inside(request)))
     return msgspec.structs.replace(
         request,
         messages=tuple(_message(message, dialect) for message in request.messages),

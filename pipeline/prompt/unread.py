@@ -11,7 +11,7 @@ told. Values are never looked at. `kept` takes linear time and gives back the sa
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeGuard
 
-from pipeline.request import Json, OpaquePart, Request
+from pipeline.request import Json, OpaquePart, Request, Role
 
 MESSAGE = "messages"
 PART = "messages.content"
@@ -59,14 +59,16 @@ def bounded(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def names_inside(request: Request) -> Iterator[str]:
-    """The names, as often as they come."""
+    """The names, as often as they come; in Anthropic's API calls and results are blocks of a message's content."""
+    has_blocks = request.dialect == "anthropic"
     for message in request.messages:
-        yield from _names(message.extra, MESSAGE)
+        yield from _names(message.extra, MESSAGE, PART if has_blocks and message.role is Role.TOOL else MESSAGE)
+        at = "system" if has_blocks and message.role is Role.SYSTEM else PART
         for part in message.parts:
             if not isinstance(part, OpaquePart):
-                yield from _names(part.extra, PART)
+                yield from _names(part.extra, PART, at)
         for call in message.tool_calls:
-            yield from _names(call.extra, CALL)
+            yield from _names(call.extra, CALL, PART if has_blocks else CALL)
     for tool in request.tools:
         yield from _names(tool.extra, TOOL)
     yield from _names(request.options.answer_format.extra, FORMAT)
@@ -94,9 +96,11 @@ def _is_object(value: Json) -> TypeGuard[dict[str, Json]]:
     return isinstance(value, dict)
 
 
-def _names(extra: dict[str, Json], place: str) -> Iterator[str]:
+def _names(extra: dict[str, Json], place: str, called: str | None = None) -> Iterator[str]:
+    """The names of a thing's fields; `called` is what the place is called where that is not its own name."""
+    called = called or place
     for name, value in extra.items():
         if name in INSIDE[place] and _is_object(value):
-            yield from (f"{place}.{name}.{key}" for key in value)
+            yield from (f"{called}.{name}.{key}" for key in value)
         else:
-            yield f"{place}.{name}"
+            yield f"{called}.{name}"

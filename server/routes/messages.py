@@ -1,27 +1,27 @@
 """`/v1/messages`: Anthropic's Messages, so that Claude Code and the clients of that API can use every upstream.
 
-Errors have that API's shape (`server.anthropic_shape`). A conversation is named by what the client says of its user, which in Claude Code's words
-holds the session: it is hashed, and goes nowhere. The headers `anthropic-version` and `anthropic-beta` are accepted and choose nothing: what a beta
-asks for is in the body.
+Errors have that API's shape (`server.anthropic_shape`). A conversation is named by the session that Claude Code's `metadata.user_id` holds, or by
+what else a client says there (`server.sessions`); none of it goes anywhere. The headers `anthropic-version` and `anthropic-beta` are accepted and
+choose nothing: what a beta asks for is in the body.
 """
 
-import hashlib
 from functools import partial
 
 import msgspec
 import trio
-from quart import Blueprint, Response
+from quart import Blueprint, Response, request
 
-from pipeline.emit.messages import MESSAGES
+from pipeline.emit.messages import MESSAGES, WITHOUT_THOUGHTS
 from pipeline.parse.messages import ParsedMessages, parse_messages
-from pipeline.request import Request
 from server.answering import Surface
 from server.anthropic_shape import MESSAGES_PATH
 from server.gateway import Gateway, record
 from server.local_answers import asked_usage
+from server.sessions import in_session
 from server.streaming import StreamedResponse
 
-MESSAGES_SURFACE = Surface(lambda _: MESSAGES)
+SHOWN, OMITTED = Surface(lambda _: MESSAGES), Surface(lambda _: WITHOUT_THOUGHTS)
+SESSION_HEADER = "x-claude-code-session-id"
 
 
 def blueprint(gateway: Gateway) -> Blueprint:
@@ -31,8 +31,9 @@ def blueprint(gateway: Gateway) -> Blueprint:
     @routes.post(MESSAGES_PATH)
     async def create() -> Response | StreamedResponse:
         caller = gateway.admit()
-        asked = with_conversation(await gateway.parsed(parse_messages))
-        return await gateway.answering.answer(asked, caller, record(), MESSAGES_SURFACE)
+        parsed = await gateway.parsed(parse_messages)
+        asked = in_session(parsed.request, session_of(parsed))
+        return await gateway.answering.answer(asked, caller, record(), surface_of(parsed))
 
     @routes.post(f"{MESSAGES_PATH}/count_tokens")
     async def count_tokens() -> Response:
@@ -48,8 +49,12 @@ def blueprint(gateway: Gateway) -> Blueprint:
     return routes
 
 
-def with_conversation(parsed: ParsedMessages) -> Request:
-    """The request with the conversation that its client names, if it names one."""
-    if not parsed.session:
-        return parsed.request
-    return msgspec.structs.replace(parsed.request, conversation=hashlib.sha256(parsed.session.encode("utf-8", "surrogatepass")).hexdigest())
+def session_of(parsed: ParsedMessages) -> str | None:
+    """The session as the body names it, or else a header of Claude Code's."""
+    return parsed.session or request.headers.get(SESSION_HEADER)
+
+
+def surface_of(parsed: ParsedMessages) -> Surface:
+    """How the request is answered: a client may ask for reasoning whose text is left out."""
+    thinking = parsed.request.extra.get("thinking")
+    return OMITTED if isinstance(thinking, dict) and thinking.get("display") == "omitted" else SHOWN

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.emit.base import AnswerHead
-from pipeline.emit.messages import MESSAGES, PING, MessagesStream
+from pipeline.emit.messages import MESSAGES, PING, WITHOUT_THOUGHTS, MessagesStream
 from pipeline.emit.messages_error import error_body, error_type
 from pipeline.emit.whole import Whole
 from pipeline.errors import (
@@ -279,3 +279,13 @@ def test_however_the_events_are_cut_the_stream_adds_up_to_the_whole(said, edges,
     assert reader.closed == set(range(len(reader.message["content"])))
     body = whole(*events, head=head)
     assert body == reader.message
+
+
+def test_reasoning_may_be_signed_without_its_text():
+    events: list[Event] = [ThinkingDelta("hm"), ThinkingEnd("c2lnbmVk"), ThinkingDelta("so"), TextDelta("a"), Finish()]
+    emitter = MessagesStream(HEAD, lambda: USAGE, omit_thinking=True)
+    reader = MessagesReader(emitter.feed(events))
+    fold = Whole()
+    fold.add(events)
+    assert reader.message == json.loads(WITHOUT_THOUGHTS.whole(HEAD, fold, USAGE))
+    assert reader.complete == [{"type": "thinking", "thinking": "", "signature": "c2lnbmVk"}, {"type": "text", "text": "a"}]

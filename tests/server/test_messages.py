@@ -59,8 +59,10 @@ async def test_reasoning_is_shown_to_who_asks_for_it(thinking):
     async with gateway() as (_, client):
         shown = (await client.post(PATH, json=ASK | {"thinking": thinking, "max_tokens": 4096})).json()
         hidden = (await client.post(PATH, json=ASK | {"thinking": {"type": "disabled"}})).json()
-    assert [block["type"] for block in shown["content"]] == ["thinking", "text"]
+        omitted = (await client.post(PATH, json=ASK | {"thinking": thinking | {"display": "omitted"}, "max_tokens": 4096})).json()
     assert [block["type"] for block in hidden["content"]] == ["text"]
+    assert [block["type"] for block in shown["content"]] == ["thinking", "text"]
+    assert [block["type"] for block in omitted["content"]] == ["text"]
 
 
 async def test_a_call_and_its_result():
@@ -93,9 +95,12 @@ async def test_what_a_client_says_of_its_session_names_the_conversation_and_is_n
     async with gateway() as (upstream, client):
         for metadata in ({"user_id": session}, {"user_id": session}, {"user_id": "another"}, None):
             await client.post(PATH, json=ASK | ({"metadata": metadata} if metadata else {}))
-    first, again, other, none = (request.conversation for request in upstream.requests)
-    assert first == again != other
+        await client.post(PATH, json=ASK | {"messages": [{"role": "user", "content": "A title!"}], "metadata": {"user_id": session}})
+        await client.post(PATH, json=ASK, headers={"x-claude-code-session-id": "0c6f"})
+    first, again, other, none, title, by_header = (request.conversation for request in upstream.requests)
+    assert first == again == by_header != other
     assert none is None
+    assert title not in (first, other)
     assert first is not None
     assert "0c6f" not in first
 
