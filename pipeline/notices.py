@@ -53,6 +53,8 @@ NOTICES: Mapping[str, str] = MappingProxyType(
         "no_finish_reason": "the upstream ended its answer without saying why",
         "unknown_finish_reason": "the upstream gave a reason for the end that is not known here",
         "unreadable_content": "content that is no text was left out",
+        "agent_tool": "the SDK's agent used a tool of its own, which the gateway neither offered nor ran",
+        "run_usage": "the usage that the SDK measured is that of a run which answered several requests, and is not shown as the last one's",
         # -- what the client asked for
         "empty_stop": "an empty `stop` text would end every answer at once, and was left out",
         "flat_tools": "tools in the form of the Responses API were read as those of Chat Completions",

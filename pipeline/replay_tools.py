@@ -69,8 +69,8 @@ class Pair(msgspec.Struct, frozen=True):
 class Reading(msgspec.Struct, frozen=True):
     """What one case gives.
 
-    `notices` are those of no call, `failed` says why the answer failed, `error` why the case could not be read. Not `mapped`: the upstream does not
-    write calls as text, and what it sends is passed as it is.
+    `notices` are those of no call, `failed` says why the answer failed, `error` why the case could not be read. Not `mapped`: the upstream keeps its
+    promises by itself, and the calls that it sends are passed as they are.
     """
 
     path: Path
@@ -113,7 +113,7 @@ async def read_case(path: Path, tools: tuple[Tool, ...], split: Split, speed: fl
         events = await replayed_events(replay, request=offers, written=written)
     except CaseError as error:
         return Reading(path, error=str(error))
-    mapped = KINDS[case.meta.upstream].writes_markers
+    mapped = not KINDS[case.meta.upstream].keeps_promises
     clients = _clients(events)
     pairs = tuple(_pair(call, clients) for call in written) if mapped else tuple(map(_same, clients.values()))
     of_calls = {id(notice) for pair in pairs for notice in pair.notices}

@@ -19,25 +19,29 @@ from pipeline.emit.base import AnswerHead
 from pipeline.emit.chat import ChatStream
 from pipeline.events import Failed, Finish, UpstreamEvent
 from pipeline.expectations import FORMS, Replay, files_of, http_error
-from pipeline.flow import Terms
 from pipeline.identity import Identity
-from pipeline.machine.answer import AnswerMachine
 from pipeline.machine.custom_calls import CustomCalls
-from pipeline.machine.plain import PlainMachine
 from pipeline.models import MODELS, resolve_composer_model
 from pipeline.prompt.custom_tools import in_function_form
 from pipeline.upstream.replayed import KINDS
 from pipeline.usage.meter import UsageMeter
 from pipeline.wire.connect import HEADER_BYTES
+from tests.support.replayed_machines import machine_of
 from tests.support.splits import EVERY_SPLIT_LIMIT, splits
 
 ROOT = shipped()
 CASES = [load_case(path) for path in find_cases(ROOT)]
 LONG_CASE_EDGES = 4
+ENDINGS = (
+    *(b'"finish_reason":"', b'"type":"response.completed"', b'{"result":{"agentId"'),
+    *(b'"type":"finish"', b'"type":"error"', b'"type":"abort"'),
+)  # how an event begins that says how the answer ended
 FOLDERS = {
     "composer": "composer",
     "openai-chat": "openai_chat",
     "openai-responses": "openai_responses",
+    "website": "website",
+    "sdk-bridge": "sdk_bridge",
 }  # the kind of upstream -> where its cases are
 
 
@@ -120,21 +124,12 @@ class Feeder:
         self.model = MODELS[resolved] if resolved else None
 
     def run(self, pieces: Sequence[bytes]) -> bytes:
-        identity, policy = Identity.frozen(), Terms().policy
+        identity = Identity.frozen()
         decoder = self.kind.decoder(self.prompt, self.model)
         meter = UsageMeter(self.prompt)
         head = AnswerHead(identity.new("chatcmpl-"), identity.created(), self.request.model, include_usage=self.request.include_usage)
         emitter = ChatStream(head, meter.report)
-        machine = (
-            PlainMachine()
-            if self.kind.keeps_promises
-            else AnswerMachine(
-                new_id=lambda: identity.new("call_"),
-                tools=self.request.tools,
-                policy=policy,
-                parallel=self.request.options.parallel_tool_calls,
-            )
-        )
+        machine = machine_of(self.kind, self.request, lambda: identity.new("call_"))
         custom = CustomCalls(self.wrapped)
         sent: list[bytes] = []
         batches: list[list[UpstreamEvent]] = [decoder.feed(piece) for piece in pieces]
@@ -152,7 +147,7 @@ class Feeder:
 def frame_edges(case: Case) -> list[int]:
     """The offsets at which envelopes or events begin."""
     stream = case.stream
-    if case.meta.upstream != "composer":
+    if case.meta.upstream not in ("composer", "sdk-bridge"):
         return [0, *(found.end() for found in re.finditer(rb"\n\n", stream) if found.end() < len(stream))]
     edges, at = [], 0
     while at + HEADER_BYTES <= len(stream):
@@ -176,6 +171,6 @@ def test_no_cut_changes_the_answer(case: Case):
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_a_changed_byte_of_the_answer_would_be_seen(case: Case):
     """The comparison above cannot pass for want of an answer: a stream that lost its last envelope, or the event that ends it, gives another one."""
-    edges, ending = frame_edges(case), max(case.stream.rfind(mark) for mark in (b'"finish_reason":"', b'"type":"response.completed"'))
+    edges, ending = frame_edges(case), max(case.stream.rfind(mark) for mark in ENDINGS)
     last = edges[-1] if ending < 0 else max(edge for edge in edges if edge < ending)
     assert Feeder(case).run([case.stream[:last]]) != (case.path / EXPECTED / "chat.sse").read_bytes()

@@ -9,12 +9,15 @@ The order of the checks is fixed (parameters, messages, tools, options), so that
 import msgspec
 
 from pipeline.errors import RequestError
-from pipeline.parse.body import decode_body, read
+from pipeline.parse.body import decode_body, is_list, is_object, read
 from pipeline.parse.history import History, read_history
 from pipeline.parse.options import read_options
 from pipeline.parse.parameters import unread_fields
 from pipeline.parse.tools import read_toolbox
 from pipeline.request import Json, Request
+
+BLOCKS = frozenset({"tool_use", "tool_result"})
+"""Anthropic's blocks for what Chat Completions has messages of their own for."""
 
 
 class StreamOptions(msgspec.Struct, frozen=True):
@@ -53,7 +56,23 @@ def parse_chat(body: bytes, *, agent: bool = False, conversation: str | None = N
             "The body has `input` and no `messages`: send it to /v1/responses, or to /cursor/chat/completions for an answer in chat form.",
             param="messages",
         )
+    if _is_messages(fields):
+        raise RequestError("The body is one of Anthropic's Messages: send it to /v1/messages.", param="messages")
     return build_request(fields, agent=agent, conversation=conversation)
+
+
+def _is_messages(fields: dict[str, Json]) -> bool:
+    """Whether a body can only be one of Anthropic's API: its tools have an `input_schema`, or a content holds the blocks of calls and results."""
+    tools, messages = fields.get("tools"), fields.get("messages")
+    if is_list(tools) and any(is_object(tool) and "input_schema" in tool and "function" not in tool for tool in tools):
+        return True
+    contents = (message.get("content") for message in messages if is_object(message)) if is_list(messages) else ()
+    return any(
+        is_object(part) and isinstance(kind := part.get("type"), str) and kind in BLOCKS
+        for content in contents
+        if is_list(content)
+        for part in content
+    )
 
 
 def build_request(

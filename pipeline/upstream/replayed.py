@@ -24,15 +24,20 @@ from pipeline.clocks import SILENCE_SECONDS
 from pipeline.events import UpstreamEvent
 from pipeline.identity import Identity
 from pipeline.models import MODELS, Model, resolve_composer_model
+from pipeline.prompt.agent_message import agent_message
 from pipeline.prompt.chat_body import prompt_text
 from pipeline.prompt.composer import assemble_prompt
 from pipeline.prompt.custom_tools import in_function_form
+from pipeline.prompt.website_messages import new_trigger, teaches_calls
+from pipeline.prompt.website_messages import prompt_text as website_text
 from pipeline.request import Request
 from pipeline.upstream.base import Outgoing
 from pipeline.usage.estimate import tokens_of
 from pipeline.wire.composer import ComposerDecoder
 from pipeline.wire.openai_chat import OpenAIChatDecoder
 from pipeline.wire.openai_responses import OpenAIResponsesDecoder
+from pipeline.wire.sdk_recorded import RecordedRunDecoder
+from pipeline.wire.ui_message_stream import UiMessageDecoder
 
 READS_A_TURN = 16
 """After so many reads without a wait, other tasks and the clocks have their turn."""
@@ -66,11 +71,32 @@ def _openai_responses(prompt: str, model: Model | None) -> Decoder:
     return OpenAIResponsesDecoder(new_id=partial(Identity.frozen().new, "call_"))
 
 
+def _sdk_bridge(prompt: str, model: Model | None) -> Decoder:
+    return RecordedRunDecoder()
+
+
+def _website(prompt: str, model: Model | None) -> Decoder:
+    return UiMessageDecoder()
+
+
+def _website_prompt(request: Request) -> str:
+    return website_text(request, trigger=_website_trigger(request))
+
+
+def _website_trigger(request: Request) -> str:
+    """The trigger of every recording: the recorder asks under a frozen identity."""
+    return new_trigger(Identity.frozen()) if teaches_calls(request) else ""
+
+
+def _no_trigger(request: Request) -> str:
+    return ""
+
+
 class Kind(msgspec.Struct, frozen=True):
     """How one kind of upstream is read.
 
     The codec for a prompt and a model, the prompt that a request becomes, `Upstream.writes_markers` and `Upstream.keeps_promises`, and whether it was
-    offered custom tools as such.
+    offered custom tools as such; and the trigger that the prompt asks for.
     """
 
     decoder: Callable[[str, Model | None], Decoder]
@@ -78,6 +104,7 @@ class Kind(msgspec.Struct, frozen=True):
     writes_markers: bool = False
     keeps_promises: bool = True
     custom_tools: bool = False
+    trigger: Callable[[Request], str] = _no_trigger
 
 
 # `upstream` in meta.toml -> how its bytes are read
@@ -85,6 +112,8 @@ KINDS = {
     "composer": Kind(_composer, assemble_prompt, writes_markers=True, keeps_promises=False),
     "openai-chat": Kind(_openai_chat, prompt_text),
     "openai-responses": Kind(_openai_responses, prompt_text, custom_tools=True),
+    "website": Kind(_website, _website_prompt, writes_markers=True, keeps_promises=False, trigger=_website_trigger),
+    "sdk-bridge": Kind(_sdk_bridge, agent_message, keeps_promises=False),
 }
 
 
@@ -180,7 +209,7 @@ class ReplayedUpstream:
     def write(self, request: Request) -> Outgoing:
         """The prompt as the upstream was given it; there is nothing to send."""
         written = request if self._kind.custom_tools else in_function_form(request)
-        return Outgoing(written, b"", self._kind.prompt(written))
+        return Outgoing(written, b"", self._kind.prompt(written), trigger=self._kind.trigger(written))
 
     async def stream(self, outgoing: Outgoing, key: str | None = None) -> AsyncGenerator[list[UpstreamEvent], None]:
         """The recorded answer."""

@@ -29,12 +29,10 @@ from pipeline.events import (
     UsageReport,
 )
 from pipeline.expectations import Replay
-from pipeline.flow import Terms
 from pipeline.identity import Identity
-from pipeline.machine.answer import AnswerMachine
-from pipeline.machine.plain import PlainMachine
 from pipeline.models import MODELS, resolve_composer_model
 from pipeline.upstream.replayed import KINDS
+from tests.support.replayed_machines import machine_of
 from tests.support.responses_checker import StreamChecker, checked, read_events
 from tests.support.responses_types import assert_response, assert_typed
 from tests.support.splits import cut, random_edges
@@ -188,16 +186,7 @@ class Reader:
     def batches(self, pieces: Sequence[bytes]) -> list[list[Event]]:
         identity = Identity.frozen()
         decoder = self.kind.decoder(self.prompt, self.model)
-        machine = (
-            PlainMachine()
-            if self.kind.keeps_promises
-            else AnswerMachine(
-                new_id=lambda: identity.new("call_"),
-                tools=self.request.tools,
-                policy=Terms().policy,
-                parallel=self.request.options.parallel_tool_calls,
-            )
-        )
+        machine = machine_of(self.kind, self.request, lambda: identity.new("call_"))
         found: list[list[Event]] = []
         for raw in [*(decoder.feed(piece) for piece in pieces), decoder.end()]:
             found.append(machine.feed(raw))

@@ -302,3 +302,22 @@ def test_deep_json_in_a_schema_is_refused_whole():
     deep = b'{"messages": [{"role": "user", "content": "x"}], "tools": ' + b"[" * 500 + b"]" * 500 + b"}"
     with pytest.raises(MalformedBody):
         parse_chat(deep)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"tools": [{"name": "read", "input_schema": {"type": "object"}}]},
+        {"messages": [{"role": "user", "content": [{"type": "tool_result", "tool_use_id": "a", "content": "b"}]}]},
+        {
+            "messages": [
+                {"role": "user", "content": "Hi"},
+                {"role": "assistant", "content": [{"type": "tool_use", "id": "a", "name": "b", "input": {}}]},
+            ]
+        },
+    ],
+)
+def test_a_body_of_anthropic_s_api_is_told_where_it_belongs(fields):
+    body = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], **fields}
+    with pytest.raises(RequestError, match="send it to /v1/messages"):
+        parse_chat(json.dumps(body).encode())

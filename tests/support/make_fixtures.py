@@ -7,18 +7,26 @@ recorded bytes are not made again when the program changes.
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import aclosing
+from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import trio
 
-from pipeline.cases import META, shipped
-from pipeline.recording import Outcome, Recording, record
-from tests.support import codex_scripts, cursor_scripts, openai_scripts, responses_scripts
+from pipeline.cases import META, Case, Meta, shipped, write_case
+from pipeline.clocks import Timeouts
+from pipeline.recording import Outcome, Recording, folder_for, keep_reads, record
+from pipeline.upstream.http import open_client, opened, pieces
+from pipeline.wire.sdk_requests import SEND, STREAM_HEADERS, send
+from tests.support import codex_scripts, cursor_scripts, openai_scripts, responses_scripts, sdk_scripts, website_scripts
 from tests.support.composer_scripts import SCRIPTS, Scripted, encode_body
 from tests.support.composer_server import composer_server
 from tests.support.openai_server import openai_server
 from tests.support.responses_events import ENDPOINT as RESPONSES
+from tests.support.website_words import ENDPOINT as WEBSITE
 
+TIMEOUTS = Timeouts()
 SOURCE = "recorded over a loopback socket from a scripted server of ours; the text was {}"
 
 
@@ -53,6 +61,13 @@ async def make_responses(name: str, out: Path, *, force: bool = False) -> Outcom
         return await record_openai("openai-responses", server.origin + RESPONSES, scripted, out, force=force)
 
 
+async def make_website(name: str, out: Path, *, force: bool = False) -> Outcome:
+    """The same for a case of the website."""
+    scripted = website_scripts.SCRIPTS[name]
+    async with openai_server(scripted.steps, WEBSITE) as server:
+        return await record_openai("website", server.origin + WEBSITE, scripted, out, force=force)
+
+
 async def record_openai(kind: str, url: str, scripted: Scripted, out: Path, *, force: bool) -> Outcome:
     recording = Recording(
         url=url,
@@ -67,11 +82,29 @@ async def record_openai(kind: str, url: str, scripted: Scripted, out: Path, *, f
     return await record(recording)
 
 
+async def make_sdk(name: str, out: Path, *, force: bool = False) -> Outcome:
+    """The same for a run of the SDK's agent: its stream alone, since what comes before it makes the agent and is none of the answer."""
+    scripted = sdk_scripts.SCRIPTS[name]
+    reads: list[tuple[float, bytes]] = []
+    async with openai_server(scripted.steps, SEND) as server, open_client(TIMEOUTS) as client:
+        message = send(sdk_scripts.AGENT, "")
+        with folder_for(out, force=force):
+            async with opened(client, "POST", server.origin + SEND, STREAM_HEADERS, message) as response, aclosing(pieces(response)) as received:
+                fault = await keep_reads(received, reads, TIMEOUTS, trio.current_time() + TIMEOUTS.total_seconds, None)
+            meta = Meta("sdk-bridge", scripted.surface, SOURCE.format("written by hand"), datetime.now(UTC).date(), scripted.title)
+            timed = tuple((round(seconds * 1000, 1), len(data)) for seconds, data in reads)
+            case = Case(out, b"".join(data for _, data in reads), encode_body(scripted), msgspec.structs.replace(meta, reads=timed))
+            write_case(case)
+    return Outcome(case, fault, fault is None)
+
+
 # the folder of the fixtures -> its scripts, and what records one
 FOLDERS = {
     "composer": (SCRIPTS | codex_scripts.COMPOSER, make),
     "openai_chat": (openai_scripts.SCRIPTS | cursor_scripts.CHAT | codex_scripts.CHAT, make_chat),
     "openai_responses": (responses_scripts.SCRIPTS | cursor_scripts.RESPONSES, make_responses),
+    "sdk_bridge": (sdk_scripts.SCRIPTS, make_sdk),
+    "website": (website_scripts.SCRIPTS, make_website),
 }
 NAMES = [f"{folder}/{name}" for folder, (scripts, _) in FOLDERS.items() for name in scripts]
 
