@@ -66,13 +66,9 @@ def _is_messages(fields: dict[str, Json]) -> bool:
     tools, messages = fields.get("tools"), fields.get("messages")
     if is_list(tools) and any(is_object(tool) and "input_schema" in tool and "function" not in tool for tool in tools):
         return True
-    contents = (message.get("content") for message in messages if is_object(message)) if is_list(messages) else ()
-    return any(
-        is_object(part) and isinstance(kind := part.get("type"), str) and kind in BLOCKS
-        for content in contents
-        if is_list(content)
-        for part in content
-    )
+    contents = [message.get("content") for message in messages if is_object(message)] if is_list(messages) else []
+    kinds = (part.get("type") for content in contents if is_list(content) for part in content if is_object(part))
+    return any(isinstance(kind, str) and kind in BLOCKS for kind in kinds)
 
 
 def build_request(
