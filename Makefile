@@ -39,7 +39,7 @@ check: setup     ## formatting, lint and types
 	@$(BIN)/mypy
 	@$(BIN)/basedpyright --level error
 
-docs: setup      ## write docs/settings.md, and the generated places of docs/parameters.md and docs/tool-calls.md
+docs: setup      ## write docs/settings.md, and the generated places of docs/composer.md, docs/parameters.md, docs/sdk-bridge.md and docs/tool-calls.md
 	@$(BIN)/python -m tests.support.documents
 
 bench: setup     ## what a chunk costs, in process and end to end (ARGS="--json results.json")
@@ -50,6 +50,7 @@ fuzz: setup     ## mutated answers through the machine, until something is wrong
 
 lock:            ## resolve the dependencies again (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -q pyproject.toml -o requirements/run.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -q pyproject.toml --extra cursor-sdk -c requirements/run.txt -o requirements/cursor-sdk.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -q pyproject.toml --group dev -o requirements/dev.txt
 
 clean:           ## remove what the targets made

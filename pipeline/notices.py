@@ -55,6 +55,8 @@ NOTICES: Mapping[str, str] = MappingProxyType(
         "unreadable_content": "content that is no text was left out",
         "agent_tool": "the SDK's agent used a tool of its own, which the gateway neither offered nor ran",
         "run_usage": "the usage that the SDK measured is that of a run which answered several requests, and is not shown as the last one's",
+        "call_withdrawn": "the SDK's agent gave up a call that it had made, before the client was given it",
+        "run_replayed": "the SDK's run that had called the tools could not go on, and a fresh agent was told the whole conversation",
         # -- what the client asked for
         "empty_stop": "an empty `stop` text would end every answer at once, and was left out",
         "flat_tools": "tools in the form of the Responses API were read as those of Chat Completions",

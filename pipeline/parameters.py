@@ -163,6 +163,10 @@ PARAMETERS = (
         Outcome(Effect.HONOURED, "Chooses the upstream and the model there; an empty one is `composer-2.5`."),
         Outcome(Effect.HONOURED, "Chooses the upstream, which is asked for the model that the route names."),
         "text",
+        sdk_bridge=Outcome(
+            Effect.HONOURED,
+            "Chooses the upstream and the model there, with the variant of the bridge's list that the id names; an empty one is `composer-2.5`.",
+        ),
     ),
     Parameter(
         "messages",
@@ -173,6 +177,16 @@ PARAMETERS = (
             Effect.HONOURED,
             "Each message, call and result is an item of `input`; a system message of text at the very beginning is `instructions`. Reasoning in the "
             "history is left out, with the notice `reasoning_dropped`.",
+        ),
+        sdk_bridge=Outcome(
+            Effect.HONOURED,
+            "Sent as one prompt. With the results of the calls that an agent's run waits for, that run goes on, and nothing is sent twice. Reasoning "
+            "in the history is left out.",
+        ),
+        website=Outcome(
+            Effect.HONOURED,
+            "Sent as messages of system, user and assistant; results of tools are text of the user. Images are 400. Reasoning in the history is left "
+            "out.",
         ),
     ),
     _both("stream", "true or false", Effect.HONOURED),
@@ -188,6 +202,11 @@ PARAMETERS = (
             Effect.HONOURED, "Functions, nested or flat; and custom tools, as functions with one text where the profile's `custom_tools` is false."
         ),
         "an array",
+        sdk_bridge=Outcome(
+            Effect.HONOURED,
+            "Functions and custom tools, nested or flat, the latter as functions with one text. Offered to the agent as such; its calls are tool "
+            "calls, and text is only text.",
+        ),
     ),
     Parameter(
         "tool_choice",
@@ -195,6 +214,7 @@ PARAMETERS = (
         Outcome(Effect.HONOURED),
         "text, or an object",
         values="auto, none, allowed_tools",
+        sdk_bridge=Outcome(Effect.HONOURED, "Behind `none`, the agent is offered no tools."),
     ),
     Parameter(
         "tool_choice",
@@ -212,6 +232,7 @@ PARAMETERS = (
         Outcome(Effect.HONOURED, "The model is told; behind `false`, every call but the first is left out, with the notice `parallel_call_dropped`."),
         Outcome(Effect.HONOURED),
         "true or false",
+        sdk_bridge=Outcome(Effect.HONOURED, "Behind `false`, calls are passed on one a request: a further one waits for the next."),
     ),
     Parameter(
         "stop",
@@ -258,6 +279,11 @@ PARAMETERS = (
         "text",
         openai_responses=Outcome(
             Effect.HONOURED, f"Sent as `reasoning.effort`, and ignored where the profile takes none. Any but `none` {_SHOWS_REASONING}."
+        ),
+        sdk_bridge=Outcome(
+            Effect.EMULATED,
+            "Takes the model's variant of that effort where the bridge's list has one; else how much the model thinks is its own choice. Any but "
+            f"`none` {_SHOWS_REASONING}.",
         ),
     ),
     _both(

@@ -32,9 +32,13 @@ from pipeline.errors import PenstockError, ProtocolViolation, RequestError, Stre
 from pipeline.events import Failed
 from pipeline.expectations import SURFACES
 from pipeline.identity import Identity
+from pipeline.models import resolve_composer_model, with_effort
 from pipeline.prompt.chat_body import ChatProfile, write_chat_body
 from pipeline.prompt.composer import assemble_prompt
+from pipeline.prompt.custom_tools import in_function_form
 from pipeline.prompt.responses_body import RESPONSES_PROFILE, write_responses_body
+from pipeline.prompt.website_messages import check_parts as check_website_parts
+from pipeline.prompt.website_messages import encode_body, new_trigger, site_messages, teaches_calls
 from pipeline.request import Request
 from pipeline.scrub import Scrubber, scrub_stream
 from pipeline.scrub_events import scrub_events
@@ -44,6 +48,7 @@ from pipeline.upstream.replayed import KINDS as READERS
 from pipeline.wire.composer_errors import error_from_http
 from pipeline.wire.openai_chat import REQUEST_HEADERS
 from pipeline.wire.openai_errors import OpenAIErrors
+from pipeline.wire.website_errors import WebsiteErrors
 
 if TYPE_CHECKING:
     from pipeline.upstream.http import Response
@@ -198,10 +203,26 @@ def responses_body(request: Request) -> bytes:
     return write_responses_body(request, RESPONSES_PROFILE)
 
 
+def website_body(request: Request) -> bytes:
+    """A request as a website takes it; raises WrongUse for what is no text.
+
+    The calls that it teaches have the trigger of a frozen identity, so that whoever replays the recording knows it.
+    """
+    try:
+        check_website_parts(request)
+    except RequestError as error:
+        raise WrongUse(error.message) from None
+    written = in_function_form(request)
+    trigger = new_trigger(Identity.frozen()) if teaches_calls(written) else ""
+    model = resolve_composer_model(request.model) or request.model
+    return encode_body(site_messages(written, trigger=trigger), with_effort(model, request.options.reasoning_effort), Identity())
+
+
 KINDS = {
     "composer": Kind(composer_body, lambda: connect_headers(Identity()), scrub_stream, error_from_http),
     "openai-chat": Kind(chat_body, lambda: REQUEST_HEADERS, scrub_events, OpenAIErrors(callers_key=True).from_http),
     "openai-responses": Kind(responses_body, lambda: REQUEST_HEADERS, scrub_events, OpenAIErrors(callers_key=True).from_http),
+    "website": Kind(website_body, lambda: REQUEST_HEADERS, scrub_events, WebsiteErrors(callers_key=True).from_http),
 }
 """`upstream` in meta.toml -> how such an upstream is recorded."""
 

@@ -15,7 +15,7 @@ from server.config_access import is_for_this_machine
 from server.config_addresses import is_base_url, is_loopback, is_path, split_url
 from server.problems import Problem, ValuePath, format_path, listed, shown
 from server.settings import Settings
-from server.upstream_settings import Composer, HttpUpstream, KeyedUpstream, OpenAICompatible
+from server.upstream_settings import Composer, HttpUpstream, KeyedUpstream, OpenAICompatible, Website
 
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
@@ -51,6 +51,17 @@ def a_key_has_one_source(settings: Settings, cwd: Path) -> Iterator[Problem]:
             given = [key for key, value in values.items() if value]
             if len(given) > 1:
                 yield Problem(format_path(("upstreams", name)), f"expected one of {listed(values)}, got {listed(given, 'and')}")
+
+
+def a_key_is_sent_where_one_is_needed(settings: Settings, cwd: Path) -> Iterator[Problem]:
+    """An upstream that answers nobody without a key is sent one."""
+    for name, upstream in settings.upstreams.items():
+        if isinstance(upstream, KeyedUpstream) and upstream.needs_key and upstream.credential_word == "none" and not upstream.has_own_key:
+            kind = upstream.__struct_config__.tag
+            yield Problem(
+                format_path(("upstreams", name, "credential")),
+                f"kind {kind} answers nothing without a key; leave it out, and the caller's own is sent, or set api_key_env or api_key_file instead",
+            )
 
 
 def composer_key_is_one_persons(settings: Settings, cwd: Path) -> Iterator[Problem]:
@@ -101,7 +112,7 @@ def headers_are_headers(settings: Settings, cwd: Path) -> Iterator[Problem]:
     for upstream_name, upstream in settings.upstreams.items():
         if not isinstance(upstream, HttpUpstream):
             continue
-        own = OWN_HEADERS if isinstance(upstream, Composer) else OWN_HEADERS | KEY_HEADERS | {"accept"}
+        own = OWN_HEADERS | _headers_of(upstream)
         if isinstance(upstream, Composer) and upstream.client_version and not HEADER_VALUE.fullmatch(upstream.client_version):
             yield Problem(format_path(("upstreams", upstream_name, "client_version")), "expected visible ASCII text")
         seen: dict[str, str] = {}
@@ -119,6 +130,14 @@ def headers_are_headers(settings: Settings, cwd: Path) -> Iterator[Problem]:
                 yield Problem(path, "expected visible ASCII text on one line")
 
 
+def _headers_of(upstream: HttpUpstream) -> frozenset[str]:
+    """Those that requests to this kind have beside everyone's."""
+    if isinstance(upstream, Composer):
+        return frozenset()
+    # a website has no setting for the name of the header that brings a key
+    return frozenset({"accept"}) if isinstance(upstream, Website) else KEY_HEADERS | {"accept"}
+
+
 class _Address(NamedTuple):
     """One address: where it stands, its text, and whether it may be the path of a URL or have a query."""
 
@@ -133,4 +152,4 @@ def _addresses(settings: Settings) -> Iterator[_Address]:
         if isinstance(upstream, KeyedUpstream):
             for key in ("base_url", "endpoint", "api_base", "url"):
                 text: object = getattr(upstream, key, "")
-                yield _Address(("upstreams", name, key), str(text), key == "endpoint", isinstance(upstream, OpenAICompatible))
+                yield _Address(("upstreams", name, key), str(text), key == "endpoint", isinstance(upstream, OpenAICompatible | Website))

@@ -7,10 +7,10 @@ that may change for that of a model. An alias leads to a route in one step.
 from collections.abc import Iterator
 from pathlib import Path
 
+from server.config_bridge import runs_are_of_one_process
 from server.problems import Problem, format_path, listed, nearest, shown
 from server.resolver import ANY, LATEST, resolve
 from server.settings import Settings
-from server.upstream_settings import Captured, Composer
 
 CURSORS_WORDS = ("gpt", "claude", "gemini")
 """A name with one of these in it makes Cursor send another dialect than Chat Completions."""
@@ -65,9 +65,9 @@ def aliases_lead_to_models(settings: Settings, cwd: Path) -> Iterator[Problem]:
 
 
 def warnings(settings: Settings) -> Iterator[Problem]:
-    """What is no fault and may surprise: names for which Cursor has a dialect of its own.
+    """What is no fault and may surprise: names for which Cursor has a dialect of its own, and several bridges.
 
-    Composer's own ids are left out: who asks for them through Cursor has them there already.
+    The ids of Cursor's own models are left out: who asks for them through Cursor has them there already.
 
     >>> from server.settings import route_everything_to
     >>> from server.upstream_settings import OpenAIChat
@@ -79,12 +79,13 @@ def warnings(settings: Settings) -> Iterator[Problem]:
     for table, names in (("routes", settings.routes), ("aliases", settings.aliases)):
         for name in names:
             word = next((word for word in CURSORS_WORDS if word in name.lower()), None)
-            if word is not None and not _is_composers(settings, name):
+            if word is not None and not _is_cursors(settings, name):
                 message = f'Cursor sends a dialect of its own to a model with "{word}" in its name, which differs from version to version; '
                 message += f"it is understood, but in Cursor a name without {listed(CURSORS_WORDS)} is the safer one"
                 yield Problem(format_path((table, name)), message)
+    yield from runs_are_of_one_process(settings)
 
 
-def _is_composers(settings: Settings, model_id: str) -> bool:
+def _is_cursors(settings: Settings, model_id: str) -> bool:
     found = resolve(settings, model_id)
-    return found is not None and all(isinstance(settings.upstreams[lead.upstream], Composer | Captured) for lead in found.leads)
+    return found is not None and all(settings.upstreams[lead.upstream].has_cursors_models for lead in found.leads)

@@ -11,6 +11,7 @@ import msgspec
 
 from server import config_access as access
 from server import config_addresses as addresses
+from server import config_bridge as bridge
 from server import config_destinations as destinations
 from server import config_routes as routes
 from server.problems import Problem, ValuePath, format_path, format_value, shown
@@ -119,8 +120,11 @@ RULES = (
     Rule(frozenset({"auth", "upstreams", "routes"}), access.callers_keys_come_in),
     Rule(frozenset({"upstreams"}), destinations.one_upstream_gets_the_callers_key),
     Rule(frozenset({"upstreams"}), destinations.a_key_has_one_source),
+    Rule(frozenset({"upstreams"}), destinations.a_key_is_sent_where_one_is_needed),
     Rule(frozenset({"server", "upstreams"}), destinations.composer_key_is_one_persons),
     Rule(frozenset({"upstreams"}), destinations.addresses_are_addresses),
     Rule(frozenset({"upstreams"}), destinations.keys_travel_encrypted),
     Rule(frozenset({"upstreams"}), destinations.headers_are_headers),
+    Rule(frozenset({"upstreams"}), bridge.bridge_commands_can_be_run),
+    Rule(frozenset({"upstreams"}), bridge.bridges_are_given_no_keys),
 )

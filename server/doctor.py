@@ -1,8 +1,9 @@
 """`penstock doctor`: look at everything that an answer depends on, and say for each what is well or how to mend it.
 
 The checks go from the near to the far, and one that cannot hold because of an earlier one is skipped and says so: the settings; for each upstream its
-host name, the connection with TLS, the credential, a text round trip and a tool round trip (`server.doctor_trips`); and the same round trips through
-the server, if it runs. Nothing is changed, no key is printed, and what is sent is a few words.
+host name and the connection with TLS, or the bridge's program and what it says of itself (`server.doctor_bridge`), the credential, a text round trip
+and a tool round trip (`server.doctor_trips`); and the same round trips through the server, if it runs. Nothing is changed, no key is printed, and
+what is sent is a few words. A bridge that was started for it is stopped again.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import socket
 import ssl
 import sys
 from collections.abc import AsyncGenerator, Iterable, Iterator
+from contextlib import aclosing
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -21,12 +23,13 @@ import trio
 
 from pipeline.errors import AuthenticationError
 from server.config import Loaded, load_settings
+from server.doctor_bridge import Bridge, bridge_trips, program_trip
 from server.doctor_trips import ServerTrips, Trip, UpstreamTrips
 from server.exits import FAULT, GOOD, WRONG_USE
 from server.problems import SettingsError
 from server.resolver import lead
 from server.settings import Settings
-from server.upstream_settings import Captured, Composer, OpenAICompatible, Upstream
+from server.upstream_settings import Captured, Composer, OpenAICompatible, SdkBridge, Upstream, Website
 from server.upstreams import open_upstreams
 
 CONNECT_SECONDS = 5.0
@@ -129,19 +132,34 @@ async def _upstream(settings: Settings, name: str, table: Upstream, key: str | N
     missing = list(_missing(name, table))
     findings += missing
     reachable = True
+    if isinstance(table, SdkBridge):
+        findings.append(_trip(name, program_trip(name, table)))
+        reachable = findings[-1].state is State.OK
     for url in dict.fromkeys(_urls(table)):
         for finding in await _reach(name, url):
             findings.append(finding)
             reachable = reachable and finding.state is State.OK
     credential = _credential(name, table, key)
     findings.append(credential)
-    if missing or not reachable or credential.state is not State.OK:
-        reason = "the key" if reachable and not missing else "what is wrong above"
-        findings.append(Finding(name, "text and tool round trip", State.SKIPPED, f"they need {reason}"))
-        return findings
-    async with open_upstreams(settings) as upstreams:
+    has_key = credential.state is State.OK
+    is_bridge = isinstance(table, SdkBridge)
+    if missing or not reachable or not (has_key or is_bridge):
+        return [*findings, _without_trips(name, "the key" if reachable and not missing else "what is wrong above")]
+    # alone, since a bridge starts when it is opened
+    async with open_upstreams(msgspec.structs.replace(settings, upstreams={name: table})) as upstreams:
+        if is_bridge:
+            bridge = upstreams[name]
+            assert isinstance(bridge, Bridge)
+            async with aclosing(bridge_trips(bridge, key, has_key=has_key)) as looks:
+                findings += [_trip(name, look) async for look in looks]
+            if not has_key or findings[-1].state is not State.OK:
+                return [*findings, _without_trips(name, "what is wrong above" if has_key else "the key")]
         trips = UpstreamTrips(settings, name, upstreams[name], key, model)
         return findings + [_trip(name, trip) for trip in await trips.make()]
+
+
+def _without_trips(name: str, reason: str) -> Finding:
+    return Finding(name, "text and tool round trip", State.SKIPPED, f"they need {reason}")
 
 
 async def _server(settings: Settings, key: str | None, model: str | None) -> list[Finding]:
@@ -158,16 +176,21 @@ async def _server(settings: Settings, key: str | None, model: str | None) -> lis
     return [_trip("server", trip) for trip in await ServerTrips(settings, url, key, model).make()]
 
 
+VARIABLES = {"base_url": "CURSOR_BACKEND_BASE_URL", "endpoint": "CURSOR_CHAT_ENDPOINT"}
+"""What is set by a variable too, of what may be missing."""
+
+
 def _missing(name: str, table: Upstream) -> Iterator[Finding]:
-    if isinstance(table, Composer):
-        for setting, variable in (("base_url", "CURSOR_BACKEND_BASE_URL"), ("endpoint", "CURSOR_CHAT_ENDPOINT")):
-            if setting in table.missing:
-                yield Finding(name, f"{setting} is set", State.WRONG, "", f"set upstreams.{name}.{setting} or {variable}")
+    for setting in table.missing:
+        fix = f"set upstreams.{name}.{setting}" + (f" or {VARIABLES[setting]}" if setting in VARIABLES else "")
+        yield Finding(name, f"{setting} is set", State.WRONG, "", fix)
 
 
 def _urls(table: Upstream) -> Iterable[str]:
     if isinstance(table, Composer):
         return [url for url in (table.base_url, table.endpoint, table.api_base) if url.startswith(("http://", "https://"))]
+    if isinstance(table, Website):
+        return [table.url] if table.url else []
     return [table.base_url] if isinstance(table, OpenAICompatible) else []
 
 

@@ -50,7 +50,9 @@ FIXES: Mapping[str, str] = {
     "upstream_credentials_refused": "check this upstream's own key in the settings",
     "model_not_found": "name a model that the upstream serves, by a route or with --model",
     "upstream_not_configured": "set what the message names",
-    "upstream_client_outdated": "the upstream refuses this kind of client; ask its vendor",
+    "upstream_client_outdated": 'the upstream refuses this kind of client; take the bridge of its vendor\'s SDK, kind = "sdk-bridge"',
+    "upstream_refused": "the website lets no programs in, and nothing here answers a bot check; ask its operator for an address that does",
+    "upstream_bridge_incompatible": "install another version of cursor-sdk; `pip install 'penstock[cursor-sdk]'` takes one that fits",
     "upstream_certificate_invalid": "check the certificate, or set SSL_CERT_FILE to its CA",
     "insufficient_quota": "check the account's plan and usage",
     "host_not_allowed": "add the host to server.allowed_hosts",
@@ -104,8 +106,12 @@ def _fits(arguments: str) -> bool:
 
 
 def _failed(what: str, failure: Failure) -> Trip:
-    fix = FIXES.get(failure.code, "try again later" if failure.status in (429, 503, 504) else "read the message; the server's log may say more")
-    return Trip(what, False, f"{failure} ({failure.status} {failure.code})", fix)
+    return Trip(what, False, f"{failure} ({failure.status} {failure.code})", fix_of(failure.code, failure.status))
+
+
+def fix_of(code: str, status: int) -> str:
+    """What may mend an error."""
+    return FIXES.get(code, "try again later" if status in (429, 503, 504) else "read the message; the server's log may say more")
 
 
 def model_for(settings: Settings, upstream: str, asked: str | None) -> str | None:

@@ -35,7 +35,7 @@ class Gateway:
         self.door = FrontDoor(settings)
         self._failed_keys = FailedKeys()
         self.routing = Routing(settings, upstreams)
-        self.live = LiveModels(settings)
+        self.live = LiveModels(settings, upstreams)
         self.answering = Answering(settings, self.routing, lifecycle)
 
     def admit(self) -> Caller:

@@ -1,9 +1,10 @@
 """Which models the upstream of `*` says that it serves, where it alone knows.
 
-Theory of operation: the settings say whether there is such an upstream (`server.resolver`). `ask` is for a caller, with the key that the caller's
-requests would have, and waits as long as `pipeline.upstream.model_list` allows. `glance` is for a page that cannot wait: the question goes to a task
-that outlives the page, so that one view finds the answer that an earlier one did not wait for; while it is under way nobody asks a second time, and
-only those who come early wait.
+Theory of operation: the settings say whether there is such an upstream (`server.resolver`). A server with one of OpenAI's APIs is asked for its list
+here (`pipeline.upstream.model_list`); another kind lists its models itself. `ask` is for a caller, with the key that the caller's requests would
+have, and waits as long as the list's own clock allows. `glance` is for a page that cannot wait: the question goes to a task that outlives the page,
+so that one view finds the answer that an earlier one did not wait for; while it is under way nobody asks a second time, and only those who come early
+wait.
 
 Invariants: a list that cannot be had is a line in the log and None. The exception is the caller's own key: where the upstream refuses it, the caller
 is told so.
@@ -13,19 +14,20 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum, auto
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import trio
 
 from pipeline.errors import AuthenticationError, PermissionDenied
 from pipeline.models import Model
+from pipeline.upstream.base import Upstream
 from server.resolver import asked_upstream
 from server.settings import Settings
 from server.upstream_settings import OpenAICompatible
 from server.upstreams import timeouts_of
 
 if TYPE_CHECKING:
-    from pipeline.upstream.model_list import ModelList
+    from pipeline.upstream.model_list import Listing
 
 Live: TypeAlias = Mapping[str, Model]
 """The models that the upstream told, by its own ids."""
@@ -34,6 +36,15 @@ Spawn: TypeAlias = Callable[[Callable[[], Awaitable[None]]], None]
 """Starts a task that may outlive the request."""
 
 log = logging.getLogger("penstock")
+
+
+@runtime_checkable
+class ListsModels(Protocol):
+    """A running upstream that is asked itself for its models."""
+
+    async def list_models(self, key: str | None) -> "Listing":
+        """Its models, kept or fresh, or why there are none; `key` is the caller's own, which is used where the upstream takes it."""
+        ...
 
 
 class Asked(Enum):
@@ -64,8 +75,9 @@ class _Look:
 class LiveModels:
     """The list of one server's settings. `upstream` is the name of the upstream that is asked, None when there is none to ask."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, upstreams: Mapping[str, Upstream]) -> None:
         self._settings = settings
+        self._upstreams = upstreams
         self.upstream = asked_upstream(settings)
         self._look: _Look | None = None
 
@@ -75,12 +87,12 @@ class LiveModels:
         Raises:
             AuthenticationError, PermissionDenied: it is asked with the caller's own key, and refuses it.
         """
-        if self._list is None or self.upstream is None:
+        if self._ask is None or self.upstream is None:
             return None
         with_callers_key = self._settings.upstreams[self.upstream].takes_callers_key
         if callers_key is None and with_callers_key:
             return None  # there is no key to ask with
-        listing = await self._list.ask(callers_key)
+        listing = await self._ask(callers_key)
         if listing.error is None:
             return {model.id: model for model in listing.models}
         if with_callers_key and isinstance(listing.error, AuthenticationError | PermissionDenied):
@@ -91,7 +103,7 @@ class LiveModels:
 
     async def glance(self, spawn: Spawn, *, within_seconds: float) -> Glance:
         """What the upstream has told by the end of the time, which begins when the question is first put; it is asked with no caller's key."""
-        if self._list is None:
+        if self.upstream is None:
             return Glance()
         look = self._look
         if look is None:
@@ -113,14 +125,17 @@ class LiveModels:
             look.over.set()
 
     @cached_property
-    def _list(self) -> "ModelList | None":
-        # made when it is first asked, since the module behind it speaks to a network
+    def _ask(self) -> "Callable[[str | None], Awaitable[Listing]] | None":
         if self.upstream is None:
             return None
+        table = self._settings.upstreams[self.upstream]
+        if not isinstance(table, OpenAICompatible):
+            running = self._upstreams[self.upstream]
+            assert isinstance(running, ListsModels)
+            return running.list_models
+        # imported when it is first asked, since the module speaks to a network
         from pipeline.upstream.model_list import ModelList
 
-        table = self._settings.upstreams[self.upstream]
-        assert isinstance(table, OpenAICompatible)
         return ModelList(
             self.upstream,
             table.base_url,
@@ -129,4 +144,4 @@ class LiveModels:
             key_header=table.api_key_header,
             headers=table.headers,
             timeouts=timeouts_of(self._settings),
-        )
+        ).ask

@@ -11,11 +11,12 @@ this order, and the first reading that a route or an alias of its own has is the
 What has none goes through `*`, whole, so that an upstream's own `…-fast` or `…:nitro` stays its own.
 
 Invariants: an id with `~` before it is an alias or nothing, and where there is such an alias, the id without the `~` is nothing either, since a
-model that changes under a name must be asked for as such; `*` never gets either of them. A suffix that is part of an id on Composer's list stays with
-the id.
+model that changes under a name must be asked for as such; `*` never gets either of them. A suffix that is part of an id on Cursor's list stays with
+the id, at an upstream that has Cursor's models.
 
 Left alone: what is known of a model, which the running upstream says (`server.routing`). Of the upstreams, Composer and the embedded demo take the
-ids of a list that is known; a server with one of OpenAI's APIs may take any.
+ids of a list that is known (`knows_its_models`); the others may take any. A server with one of OpenAI's APIs and the bridge of Cursor's SDK say which
+(`lists_its_models`).
 """
 
 from collections.abc import Iterator
@@ -25,7 +26,7 @@ from pipeline.models import DEFAULT_MODEL, Price, resolve_composer_model
 from pipeline.upstream.captured import PREFIX
 from pipeline.upstream.health import Order
 from server.settings import Route, Settings, Target
-from server.upstream_settings import Captured, Composer, OpenAICompatible, Upstream
+from server.upstream_settings import Captured, Upstream
 
 ANY = "*"
 LATEST = "~"
@@ -178,7 +179,8 @@ def _resolved(settings: Settings, reading: Reading, asked: Reading, route: Route
 def _lead(settings: Settings, target: Target, reading: Reading) -> Lead:
     model_id = reading.base if target.model == ANY else target.model
     variant = model_id + reading.suffix
-    is_listed = isinstance(settings.upstreams.get(target.upstream), Composer | Captured) and resolve_composer_model(variant) is not None
+    upstream = settings.upstreams.get(target.upstream)
+    is_listed = upstream is not None and upstream.has_cursors_models and resolve_composer_model(variant) is not None
     if reading.suffix and is_listed:
         return Lead(target.upstream, variant, reading.base, fast=reading.fast)  # another model, which the target's price is not about
     return Lead(target.upstream, model_id, reading.base, price_of(target))
@@ -223,17 +225,17 @@ def target_of_any(settings: Settings) -> Target | None:
 
 
 def asked_upstream(settings: Settings) -> str | None:
-    """The upstream that alone knows which models there are: the one to which `*` sends every id first, unchanged, if it may take any."""
+    """The upstream that alone knows which models there are: the one to which `*` sends every id first, unchanged, if it says which it serves."""
     target = target_of_any(settings)
     if target is None or target.model != ANY:
         return None
-    return target.upstream if isinstance(settings.upstreams[target.upstream], OpenAICompatible) else None
+    return target.upstream if settings.upstreams[target.upstream].lists_its_models else None
 
 
 def example_of_any(settings: Settings) -> str | None:
     """An id that takes the route `*`: the one that the route asks for, else Composer's default; None where only the upstream could name one."""
     target = target_of_any(settings)
-    if target is None or asked_upstream(settings) is not None:
+    if target is None or (target.model == ANY and not settings.upstreams[target.upstream].has_cursors_models):
         return None
     model_id = DEFAULT_MODEL if target.model == ANY else target.model
     return model_id if goes_through_any(settings, model_id) else None
@@ -241,7 +243,7 @@ def example_of_any(settings: Settings) -> str | None:
 
 def takes(upstream: Upstream, model_id: str) -> bool:
     """Whether an upstream knows its own id of a model; one that may serve any id does."""
-    if isinstance(upstream, OpenAICompatible) or (isinstance(upstream, Captured) and model_id.startswith(PREFIX)):
+    if not upstream.knows_its_models or (isinstance(upstream, Captured) and model_id.startswith(PREFIX)):
         return True
     return resolve_composer_model(model_id) is not None
 

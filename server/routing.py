@@ -2,8 +2,8 @@
 
 Theory of operation: a client's id is resolved by the settings and comes out as a `Plan`: a `Destination` for each target of its route, in the route's
 order, with what its upstream knows of the model. That needs no network and is the same for every caller. What there is to list is known without
-asking for Composer and the embedded demo. A server with one of OpenAI's APIs may serve any id, and it alone knows which: what it told
-(`server.live_models`) is given to `models`, `models_of` and `described`, None standing for "it could not be asked".
+asking for Composer and the embedded demo. A server with one of OpenAI's APIs, or the bridge of Cursor's SDK, may serve any id, and it alone knows
+which: what it told (`server.live_models`) is given to `models`, `models_of` and `described`, None standing for "it could not be asked".
 
 Invariants: a target whose upstream does not serve its id is no destination, and a plan has at least one. An id that leads elsewhere, by a route or an
 alias of its own, is never listed as one of `*`. Where the upstream of `*` told its models, no other id goes there. A model is told as its first
@@ -158,7 +158,10 @@ class Routing:
         destination = None if found is None else next(self._destinations(found, model_id), None)
         if found is None or destination is None:
             return None
-        told = live.get(destination.model_id) if live is not None and destination.upstream.name == self._asked_upstream else None
+        told = None
+        if live is not None and destination.upstream.name == self._asked_upstream:
+            # an upstream may know its model under another spelling than the client's
+            told = live.get(destination.model_id) or live.get(destination.model.id)
         if told is None and live is not None and goes_through_any(self._settings, model_id):
             return None
         return _with(told or destination.model, model_id=model_id, window=found.route.context_window, price=destination.price)

@@ -13,7 +13,7 @@ import logging
 import socket
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from typing import Literal
 
@@ -85,7 +85,7 @@ async def serve(
     state: LifespanState = {}
     context = WorkerContext(None)
     connections = Connections()
-    async with AsyncExitStack() as stack, trio.open_nursery() as nursery:
+    async with trio.open_nursery() as nursery:
 
         async def break_off() -> None:
             # first the connections: a write to a client that does not read is shielded from the cancellation
@@ -94,28 +94,29 @@ async def serve(
 
         if signals:
             await nursery.start(partial(stop_on_signals, lifecycle, break_off, of_worker=signals == "of a worker"))
-        running = await stack.enter_async_context(open_upstreams(settings)) if upstreams is None else upstreams
-        app = ASGIWrapper(create_app(settings, running, lifecycle))
-        async with lifespan(app, config, state), trio.open_nursery() as serving:
-            handler = partial(
-                Connection,
-                app,
-                config,
-                context,
-                ConnectionState(state),
-                connections=connections,
-                write_stall_seconds=settings.timeouts.write_stall_seconds,
-            )
-            async with trio.open_nursery() as accepting:
-                accepting.start_soon(partial(accept, config, settings, listener, handler, serving))
-                task_status.started(lifecycle)
-                await lifecycle.stopping.wait()
-                await trio.sleep(settings.server.prestop_seconds)
-                accepting.cancel_scope.cancel()
-            lifecycle.draining.set()
-            await context.terminated.set()
-            await drain(settings.server.drain_seconds, lifecycle, connections)
-            serving.cancel_scope.cancel()
+        # inside of the nursery, since an upstream may have one of its own, and ended before it is cancelled
+        async with open_upstreams(settings) if upstreams is None else nullcontext(upstreams) as running:
+            app = ASGIWrapper(create_app(settings, running, lifecycle))
+            async with lifespan(app, config, state), trio.open_nursery() as serving:
+                handler = partial(
+                    Connection,
+                    app,
+                    config,
+                    context,
+                    ConnectionState(state),
+                    connections=connections,
+                    write_stall_seconds=settings.timeouts.write_stall_seconds,
+                )
+                async with trio.open_nursery() as accepting:
+                    accepting.start_soon(partial(accept, config, settings, listener, handler, serving))
+                    task_status.started(lifecycle)
+                    await lifecycle.stopping.wait()
+                    await trio.sleep(settings.server.prestop_seconds)
+                    accepting.cancel_scope.cancel()
+                lifecycle.draining.set()
+                await context.terminated.set()
+                await drain(settings.server.drain_seconds, lifecycle, connections)
+                serving.cancel_scope.cancel()
         nursery.cancel_scope.cancel()
 
 

@@ -8,9 +8,12 @@ import pytest
 
 from pipeline import errors
 from pipeline.models import ALIASES, PREFIXES
+from pipeline.wire import website_errors
 from server.config import load_settings
+from server.config_schema import structs_of
 from server.environment import VARIABLES
 from server.keys import new_key
+from server.upstream_settings import Upstream
 from tests.support.processes import ROOT, clean_environment, server_process
 from tests.support.settings_files import usual_umask
 
@@ -27,7 +30,13 @@ def test_its_settings_are_valid(settings, tmp_path):
     with usual_umask():
         (tmp_path / "penstock.toml").write_text(settings, encoding="utf-8")
         loaded = load_settings(overrides={}, config=None, environ={"HOME": str(tmp_path)}, cwd=tmp_path)
-    assert set(loaded.settings.upstreams) <= {"composer", "sdk"}
+    assert set(loaded.settings.upstreams) <= {"composer", "sdk", "website"}
+
+
+def test_it_shows_settings_of_every_way():
+    shown = set(re.findall(r'^kind = "([a-z-]+)"', TEXT, re.MULTILINE))
+    assert shown == {str(kind.__struct_config__.tag) for kind in structs_of(Upstream) if getattr(kind, "is_one_persons", False)}
+    assert all(f"`{kind.__struct_config__.tag}`" in TEXT for kind in structs_of(Upstream) if getattr(kind, "has_cursors_models", False))
 
 
 @pytest.mark.parametrize(("language", "command"), SHELLS.items())
@@ -68,7 +77,7 @@ def test_its_request_answers(tmp_path):
 
 def test_the_names_in_it_exist():
     codes = {kind.default_code for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.PenstockError)}
-    codes |= {"upstream_endpoint_gone", "upstream_client_outdated"}
+    codes |= {"upstream_endpoint_gone", "upstream_client_outdated", str(website_errors.REFUSED.code)}
     assert set(re.findall(r"\b4\d\d `(\w+)`", TEXT)) <= codes
     assert set(re.findall(r"`(CURSOR_[A-Z_]+)`", TEXT)) <= {
         "CURSOR_BACKEND_BASE_URL",

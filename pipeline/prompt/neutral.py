@@ -12,9 +12,17 @@ Text that already has the backslash gets another one, so `restore` gives back ex
 becomes `\u003c`, and the line ends that JSON allows as they are (U+0085, U+2028, U+2029) become escapes, so that one value is one line: every JSON
 reader turns both back. Labels are the exact upper-case words at column 0: an indented or lower-case `user:` is somebody's YAML, and a model that is
 to edit a file must see it as it is.
+
+Markers matter only where answers are read for them. A prompt for an upstream whose calls come in fields of their own has labels, and no markers: for
+it there is the same with labels alone (`LABELS`), which leaves a file about markers as it is.
 """
 
 import re
+from collections.abc import Callable
+
+import msgspec
+
+from pipeline.request import Json
 
 _SPACE = r"\s{0,16}"
 _BAR = r"[|｜]"
@@ -34,7 +42,9 @@ _MARKER_START = re.compile(rf"<(?=\\*{_MARKER_TAIL})")
 _LABEL_START = re.compile(rf"{_LINE_START}(?=\\*{_LABEL})")
 _ESCAPED_MARKER = re.compile(rf"<\\(?=\\*{_MARKER_TAIL})")
 _ESCAPED_LABEL = re.compile(rf"{_LINE_START}\\(?=\\*{_LABEL})")
-_JSON_START = re.compile(rf"<(?={_MARKER_TAIL})|[\x85\u2028\u2029]")
+_JSON_LINE_ENDS = r"[\x85\u2028\u2029]"
+_JSON_START = re.compile(rf"<(?={_MARKER_TAIL})|{_JSON_LINE_ENDS}")
+_JSON_LINE_END = re.compile(_JSON_LINE_ENDS)
 
 
 def neutralise(text: str) -> str:
@@ -45,7 +55,7 @@ def neutralise(text: str) -> str:
     \USER: hi
     user: hi
     """
-    return _LABEL_START.sub(lambda _: "\\", _MARKER_START.sub(lambda _: "<\\", text))
+    return neutralise_labels(_MARKER_START.sub(lambda _: "<\\", text))
 
 
 def restore(text: str) -> str:
@@ -54,7 +64,7 @@ def restore(text: str) -> str:
     >>> restore(neutralise("<\\|final|> </THINK>"))
     '<\\|final|> </THINK>'
     """
-    return _ESCAPED_MARKER.sub("<", _ESCAPED_LABEL.sub("", text))
+    return _ESCAPED_MARKER.sub("<", restore_labels(text))
 
 
 def neutralise_json(text: str) -> str:
@@ -63,4 +73,56 @@ def neutralise_json(text: str) -> str:
     >>> print(neutralise_json('{"text": "</think>"}'))
     {"text": "\u003c/think>"}
     """
-    return _JSON_START.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return _JSON_START.sub(_escape, text)
+
+
+def neutralise_labels(text: str) -> str:
+    r"""`text` with a backslash before every label, and its markers as they are.
+
+    >>> print(neutralise_labels("a <|tool_sep|> b\nUSER: hi"))
+    a <|tool_sep|> b
+    \USER: hi
+    """
+    return _LABEL_START.sub(lambda _: "\\", text)
+
+
+def restore_labels(text: str) -> str:
+    r"""What `neutralise_labels` was given.
+
+    >>> restore_labels("\\\\USER: hi")
+    '\\USER: hi'
+    """
+    return _ESCAPED_LABEL.sub("", text)
+
+
+def one_line_json(text: str) -> str:
+    r"""JSON text with the same meaning, and no line end but those of its layout.
+
+    >>> print(one_line_json('{"text": "</think>\u2028"}'))
+    {"text": "</think>\u2028"}
+    """
+    return _JSON_LINE_END.sub(_escape, text)
+
+
+def _escape(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"
+
+
+class Neutral(msgspec.Struct, frozen=True):
+    """What is neutralised in a prompt: in its `text`, in its `json`, and how `text` is undone."""
+
+    text: Callable[[str], str]
+    json: Callable[[str], str]
+    restore: Callable[[str], str]
+
+    def value(self, value: Json) -> str:
+        r"""A JSON value, on one line.
+
+        >>> print(EVERYTHING.value({"stop": "</think>"}))
+        {"stop":"\u003c/think>"}
+        """
+        return self.json(msgspec.json.encode(value).decode())
+
+
+EVERYTHING = Neutral(neutralise, neutralise_json, restore)
+LABELS = Neutral(neutralise_labels, one_line_json, restore_labels)

@@ -37,8 +37,8 @@ from pipeline.events import Failed, UpstreamEvent
 from pipeline.identity import Identity
 from pipeline.models import MODELS, Model, resolve_composer_model
 from pipeline.parameters import Family, ignored_by
-from pipeline.prompt.composer import check_parts
 from pipeline.prompt.custom_tools import in_function_form
+from pipeline.prompt.transcript import check_parts
 from pipeline.prompt.unread import unread_by_prompts
 from pipeline.prompt.window import MAX_UTF8_BYTES, Overflow
 from pipeline.request import Request

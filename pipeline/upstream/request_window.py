@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from pipeline.errors import ContextLengthExceeded
-from pipeline.prompt.composer import assemble_prompt, check_parts, show_messages
+from pipeline.prompt.composer import assemble_prompt, show_messages
+from pipeline.prompt.transcript import check_parts
 from pipeline.prompt.window import Fitted, Overflow, Window, fit_window
 from pipeline.request import Message, Request, TextPart
 from pipeline.usage.estimate import CHARACTERS_PER_TOKEN, Method, new_count, tokens_in

@@ -27,10 +27,20 @@ from itertools import pairwise
 
 import msgspec
 
-from pipeline.events import Notice, RefusalDelta, TextDelta, ThinkingDelta, ToolCallDelta, ToolCallEnd, ToolCallStart, UpstreamEvent
+from pipeline.events import (
+    Notice,
+    RefusalDelta,
+    TextDelta,
+    ThinkingDelta,
+    ThinkingEnd,
+    ToolCallDelta,
+    ToolCallEnd,
+    ToolCallStart,
+    UpstreamEvent,
+)
 from pipeline.wire.openai_arguments import ObjectScan, is_json
 
-Spoken = TextDelta | ThinkingDelta | RefusalDelta
+Spoken = TextDelta | ThinkingDelta | ThinkingEnd | RefusalDelta
 
 
 class CallDelta(msgspec.Struct, frozen=True, gc=False):

@@ -1,4 +1,4 @@
-"""What an OpenAI-compatible upstream says went wrong, as the error that a client is told.
+"""What an upstream with one of OpenAI's APIs, or Anthropic's, says went wrong, as the error that a client is told.
 
 Theory of operation: the error of an HTTP answer or of a stream is read into a `_Report`: its words (`code`, `type`, `status`), its number, its text
 for people and its param. Servers put it under `error`, in a list, or flat; as an object or as a text. `WORDS` is asked first, since a word is exact;
@@ -71,10 +71,14 @@ WORDS = {
     "invalid_model": UNKNOWN_MODEL,
     "context_length_exceeded": TOO_LONG,
     "insufficient_quota": QUOTA,
+    "contract_spend_limit_reached": QUOTA,
+    "enforced_spend_limit_reached": QUOTA,
+    "linked_organization_spend_limit_reached": QUOTA,
     "exceeded_current_quota_error": QUOTA,
     "billing_hard_limit_reached": QUOTA,
     "insufficient_balance": UNPAID,
     "billing_not_active": UNPAID,
+    "billing_error": UNPAID,
     "rate_limit_exceeded": RATE_LIMIT,
     "rate_limit_error": RATE_LIMIT,
     "rate_limit_reached_error": RATE_LIMIT,
@@ -100,8 +104,10 @@ TEXTS = (
         re.compile(r"maximum context length|context (?:length|window|size)|prompt is too long|input is too long|too many (?:input )?tokens", re.I),
         TOO_LONG,
     ),
+    (re.compile(r"exceed(?:s|ed)? (?:the )?context limit", re.I), TOO_LONG),
+    (re.compile(r"credit balance is too low", re.I), UNPAID),
     (re.compile(r"'(?:messages|input)\b[^']{0,60}': string too long", re.I), TOO_LONG),  # of any other field it is no matter of the conversation
-    (re.compile(r"\bmodel\b.{0,120}\b(?:does not exist|not found|unknown)|not a valid model\b", re.I), UNKNOWN_MODEL),
+    (re.compile(r"\bmodel\b.{0,120}\b(?:does not exist|not found|unknown)|not a valid model\b|\Amodel: \S+\Z", re.I), UNKNOWN_MODEL),
 )
 _DESCRIBED = frozenset({None, 400, 404, 413, 422})
 
@@ -143,6 +149,8 @@ GENERAL_WORDS = {
     **dict.fromkeys(("image_too_large", "image_too_small", "image_parse_error", "image_file_too_large", "image_file_not_found"), REFUSED),
     "image_content_policy_violation": REFUSED,
     "not_found": GONE,
+    "not_found_error": GONE,
+    "request_too_large": REFUSED,
 }
 
 # what another upstream would say of the request too, whatever the status is
@@ -237,7 +245,8 @@ def _read(value: Json, secrets: Collection[str]) -> _Report:
 
 
 def _words(fields: Mapping[str, Json]) -> tuple[str, ...]:
-    words = (fields.get(name) for name in ("code", "type", "status"))
+    exact = as_object(fields.get("details")).get("error_code")  # Anthropic's place for a word that says more than the type
+    words = (exact, *(fields.get(name) for name in ("code", "type", "status")))
     return tuple(word.lower() for word in words if isinstance(word, str) and _WORD.fullmatch(word.lower()))
 
 

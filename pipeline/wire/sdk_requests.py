@@ -95,9 +95,9 @@ def send(agent_id: str, text: str, images: Sequence[AgentImage] = ()) -> bytes:
     return encode_envelope(_body(agentId=agent_id, message=message, options={"enableDeltas": True}))
 
 
-def cancel_run(run_id: str, agent_id: str) -> bytes:
-    """Ends a run; leaving its stream does not."""
-    return _body(runId=run_id, agentId=agent_id)
+def cancel_run(run_id: str) -> bytes:
+    """Ends a run; leaving its stream does not. An agent's id is not sent: it makes the bridge look for an agent in the cloud."""
+    return _body(runId=run_id)
 
 
 def close_agent(agent_id: str) -> bytes:

@@ -20,6 +20,8 @@ class Composer(HttpUpstream, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     is_one_persons: ClassVar[bool] = True
     is_sent_images: ClassVar[bool] = True
     knows_its_models: ClassVar[bool] = True
+    has_cursors_models: ClassVar[bool] = True
+    needs_key: ClassVar[bool] = True
 
     base_url: Annotated[str, Meta(description="https URL of the backend; `CURSOR_BACKEND_BASE_URL`. Without it requests are answered with 424")] = ""
     endpoint: Annotated[
@@ -81,6 +83,9 @@ class SdkBridge(KeyedUpstream, frozen=True, kw_only=True, forbid_unknown_fields=
 
     is_one_persons: ClassVar[bool] = True
     is_sent_images: ClassVar[bool] = True
+    has_cursors_models: ClassVar[bool] = True
+    lists_its_models: ClassVar[bool] = True
+    needs_key: ClassVar[bool] = True
 
     command: Annotated[
         tuple[Name, ...],
@@ -139,6 +144,7 @@ class Website(HttpUpstream, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """
 
     is_one_persons: ClassVar[bool] = True
+    has_cursors_models: ClassVar[bool] = True
 
     url: Annotated[str, Meta(description="https URL that requests are posted to, as it is. Without it requests are answered with 424")] = ""
     context_window: Annotated[

@@ -21,6 +21,8 @@ class Captured(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     is_one_persons: ClassVar[bool] = False
     is_sent_images: ClassVar[bool] = False
     knows_its_models: ClassVar[bool] = True
+    has_cursors_models: ClassVar[bool] = True
+    lists_its_models: ClassVar[bool] = False
 
     pace_seconds: Annotated[
         float, Meta(ge=0, le=60, description="how long the demonstration waits between pieces when it streams; 0: full speed")

@@ -27,6 +27,15 @@ class KeyedUpstream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     knows_its_models: ClassVar[bool] = False
     """Whether it takes the ids of a list that is known; another may take any."""
 
+    has_cursors_models: ClassVar[bool] = False
+    """Whether Cursor's models are served, under Cursor's ids, so that a suffix behind one of them may be part of another's id."""
+
+    lists_its_models: ClassVar[bool] = False
+    """Whether it alone knows which models it serves, and says so when it is asked."""
+
+    needs_key: ClassVar[bool] = False
+    """Whether it answers nothing without a key."""
+
     credential_word: Annotated[
         Literal["", "caller", "none"],
         Meta(

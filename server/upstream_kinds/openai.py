@@ -66,6 +66,8 @@ class ResponsesProfile(OpenAIProfile, frozen=True, kw_only=True, forbid_unknown_
 class OpenAICompatible(HttpUpstream, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What servers with one of OpenAI's APIs have in common."""
 
+    lists_its_models: ClassVar[bool] = True
+
     base_url: Annotated[
         Name,
         Meta(

@@ -2,7 +2,7 @@
 
 The lock files of this folder come in; `.clients/` at the root of the checkout goes out: `node_modules` with the programs beside it, since Node looks
 for packages from where a program lies, and a Python environment of their own. A part whose lock files have not changed is left alone. No package's
-script is run, except that of OpenCode, which puts the binary for this machine in its place.
+script is run, except those of OpenCode and Claude Code, which put the binary for this machine in its place.
 
 For other versions: change `package.json` and run `npm install --package-lock-only --ignore-scripts` in this folder; `requirements.in` says its own
 command; and the table of docs/clients.md names them.
@@ -21,6 +21,7 @@ HERE = Path(__file__).parent
 CLIENTS = HERE.parents[1] / ".clients"
 PROGRAMS = CLIENTS / "programs"
 PYTHON = CLIENTS / "python" / "bin" / "python"
+CLAUDE_CODE = CLIENTS / "node_modules" / ".bin" / "claude"
 CODEX = CLIENTS / "node_modules" / ".bin" / "codex"
 OPENCODE = CLIENTS / "node_modules" / ".bin" / "opencode"
 LOCKS = {"node": ("package.json", "package-lock.json", ".npmrc"), "python": ("requirements.txt",)}
@@ -35,8 +36,8 @@ class Impossible(Exception):
 def main() -> int:
     try:
         check_node()
-        once("node", install_node, "OpenCode, Codex, the AI SDK and openai-node (850 MB)")
-        once("python", install_python, "openai-python, openai-agents and llm (130 MB)")
+        once("node", install_node, "OpenCode, Claude Code, Codex, the AI SDK, openai-node and Anthropic's SDK (1.3 GB)")
+        once("python", install_python, "openai-python, anthropic, openai-agents and llm (150 MB)")
     except Impossible as reason:
         print(f"test-clients: {reason}", file=sys.stderr)
         return 1
@@ -97,6 +98,7 @@ def install_node() -> None:
     # `npm ci` wants the binaries of all platforms in the lock file, and not each registry has them all; `install` keeps to the lock file just as well
     run("npm", "install", "--no-save", "--ignore-scripts", "--loglevel=error")
     run("node", "node_modules/opencode-ai/postinstall.mjs")
+    run("node", "node_modules/@anthropic-ai/claude-code/install.cjs")
 
 
 def install_python() -> None:

@@ -8,8 +8,9 @@ answers.
 
 import re
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from typing import Protocol
 
 import trio
 
@@ -20,11 +21,28 @@ from tests.support.composer_server import ENDPOINT, Received, Step
 from tests.support.gateway_server import gateway_from
 
 TITLE = "Reading the harbour notes"
-_TOOL_RESULT = re.compile(r"^TOOL(?: \(|:)", re.MULTILINE)
+_TOOL_RESULT = re.compile(r"^TOOL(?: \([^)\n]*\))?: (.*?)(?=\n\n[A-Z ]+(?: \(|:)|\Z)", re.MULTILINE | re.DOTALL)
 _TITLE_REQUEST = re.compile(r"^SYSTEM: You are a title generator", re.MULTILINE)
 
 Answer = str | Sequence[Step] | Callable[[str], str]
 """A text, the steps of the wire, or a function from the prompt to a text."""
+
+
+class Model(Protocol):
+    """What a client's test asks of a model, whatever upstream it stands behind (`tests.support.sdk_model` has the other one)."""
+
+    @property
+    def turns(self) -> int: ...
+
+    @property
+    def prompts(self) -> list[str]: ...
+
+    @property
+    def results(self) -> list[str]: ...
+
+    async def left(self) -> None: ...
+
+    def backend(self) -> AbstractAsyncContextManager[str]: ...
 
 
 class ScriptedModel:
@@ -48,12 +66,38 @@ class ScriptedModel:
             return TITLE
         if self._faults:
             return self._faults.pop(0)
-        return self._turns[min(len(_TOOL_RESULT.findall(prompt)), len(self._turns) - 1)]
+        return self._turns[min(len(results_in(prompt)), len(self._turns) - 1)]
 
     @property
     def requests(self) -> list[ComposerRequest]:
         """What came, but for titles, in order."""
         return [message for received in self.received if not is_title_request((message := _message(received)).text)]
+
+    @property
+    def turns(self) -> int:
+        """How many answers were given, but for titles."""
+        return len(self.requests)
+
+    @property
+    def prompts(self) -> list[str]:
+        """What the model was told, but for titles, in order."""
+        return [request.text for request in self.requests]
+
+    @property
+    def results(self) -> list[str]:
+        """What the tools answered in the last conversation, in order."""
+        return results_in(self.prompts[-1])
+
+    async def left(self) -> None:
+        """Wait until the gateway has left the first answer."""
+        await self.received[0].gone.wait()
+
+    @asynccontextmanager
+    async def backend(self) -> AsyncGenerator[str, None]:
+        """Composer's backend, and the table of the upstream that is it."""
+        async with composer_backend(self) as backend:
+            where = f'base_url = "{backend.origin}"\nendpoint = "{ENDPOINT}"\napi_base = "{backend.origin}"\n'
+            yield f'[upstreams.composer]\nkind = "composer"\n{where}'
 
     @property
     def titles(self) -> list[ComposerRequest]:
@@ -63,6 +107,11 @@ class ScriptedModel:
 
 def is_title_request(prompt: str) -> bool:
     return _TITLE_REQUEST.search(prompt) is not None
+
+
+def results_in(prompt: str) -> list[str]:
+    """What the tools answered, as a prompt tells it."""
+    return _TOOL_RESULT.findall(prompt)
 
 
 def _message(received: Received) -> ComposerRequest:
@@ -79,7 +128,7 @@ class Gateway:
 
 
 @asynccontextmanager
-async def gateway_over(kind: str, model: ScriptedModel, folder: Path) -> AsyncGenerator[Gateway, None]:
+async def gateway_over(kind: str, model: Model, folder: Path) -> AsyncGenerator[Gateway, None]:
     """A Penstock whose one upstream, of this kind, is another Penstock, which has the model: so two dialects are spoken on the way."""
     async with gateway_to(model, folder / "behind") as behind:
         table = f'[upstreams.behind]\nkind = "{kind}"\nbase_url = "{behind.url}/v1"\napi_key_env = "BEHIND_KEY"\n'
@@ -88,10 +137,8 @@ async def gateway_over(kind: str, model: ScriptedModel, folder: Path) -> AsyncGe
 
 
 @asynccontextmanager
-async def gateway_to(model: ScriptedModel, folder: Path) -> AsyncGenerator[Gateway, None]:
+async def gateway_to(model: Model, folder: Path) -> AsyncGenerator[Gateway, None]:
     """A Penstock on a free port, in mode `forward`, whose one upstream is the model; `folder` holds its settings."""
     await trio.Path(folder).mkdir(parents=True, exist_ok=True)
-    async with composer_backend(model) as backend:
-        table = f'[upstreams.composer]\nkind = "composer"\nbase_url = "{backend.origin}"\nendpoint = "{ENDPOINT}"\napi_base = "{backend.origin}"\n'
-        async with gateway_from(folder, table, mode="forward") as server:
-            yield Gateway(server.url, KEY)
+    async with model.backend() as table, gateway_from(folder, table, mode="forward") as server:
+        yield Gateway(server.url, KEY)

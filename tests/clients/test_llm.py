@@ -10,7 +10,7 @@ import pytest
 from tests.clients.answers import ARCHIPELAGO, FENCED_ARCHIPELAGO, HALF_A_CALL, REFUSED_KEY
 from tests.clients.client_process import Ended, run_client
 from tests.clients.install import PROGRAMS, PYTHON
-from tests.clients.scripted_model import Gateway, ScriptedModel, gateway_to
+from tests.clients.scripted_model import Gateway, Model, gateway_to
 from tests.clients.shown import shown
 from tests.support.composer_scripts import block, call
 
@@ -33,31 +33,31 @@ class Llm:
 
 
 @asynccontextmanager
-async def llm(scratch: Path, model: ScriptedModel) -> AsyncGenerator[Llm, None]:
+async def llm(scratch: Path, model: Model) -> AsyncGenerator[Llm, None]:
     async with gateway_to(model, scratch.parent / "gateway") as gateway:
         yield Llm(scratch, gateway)
 
 
 @pytest.mark.parametrize("options", [(), ("--no-stream",)], ids=["streamed", "whole"])
-async def test_a_prompt(scratch, options):
+async def test_a_prompt(scratch, scripted, options):
     text = "Seventeen, if you count the skerry. " * 10
-    async with llm(scratch, ScriptedModel(text)) as client:
+    async with llm(scratch, scripted(text)) as client:
         ended = await client.run(*options, "How many islands?")
     assert (ended.status, ended.out.rstrip(), ended.err) == (0, text.rstrip(), "")
 
 
-async def test_a_conversation_goes_on(scratch):
-    model = ScriptedModel("Seventeen.")
+async def test_a_conversation_goes_on(scratch, scripted):
+    model = scripted("Seventeen.")
     async with llm(scratch, model) as client:
         await client.run("How many islands?")
         ended = await client.run("-c", "And harbours?")
     assert ended.status == 0, ended.err
-    assert "USER: How many islands?\n\nASSISTANT: Seventeen.\n\nUSER: And harbours?" in model.requests[1].text
+    assert "USER: How many islands?\n\nASSISTANT: Seventeen.\n\nUSER: And harbours?" in model.prompts[1]
 
 
 @pytest.mark.parametrize("options", [(), ("--no-stream",)], ids=["streamed", "whole"])
-async def test_functions_are_called_twice_in_turn(scratch, options):
-    model = ScriptedModel(
+async def test_functions_are_called_twice_in_turn(scratch, scripted, options):
+    model = scripted(
         "I will read it." + block(call("read_file", path="notes.txt")),
         block(call("count_words", text="the heron sleeps at noon", at_least="4")),
         "Three of them.",
@@ -68,12 +68,12 @@ async def test_functions_are_called_twice_in_turn(scratch, options):
     assert ended.out.rstrip().endswith("Three of them.")
     assert "Tool call: read_file({'path': 'notes.txt'})" in ended.err
     assert "Tool call: count_words({'text': 'the heron sleeps at noon', 'at_least': 4})" in ended.err
-    assert model.requests[2].text.rpartition("TOOL (count_words, ")[2].partition("\n")[0].endswith(": 3")
+    assert model.results[1].strip() == "3"
 
 
 @pytest.mark.parametrize("options", [(), ("--no-stream",)], ids=["streamed", "whole"])
-async def test_a_schema_gives_json_though_the_model_writes_a_fence(scratch, options):
-    async with llm(scratch, ScriptedModel(FENCED_ARCHIPELAGO)) as client:
+async def test_a_schema_gives_json_though_the_model_writes_a_fence(scratch, scripted, options):
+    async with llm(scratch, scripted(FENCED_ARCHIPELAGO)) as client:
         schema = {
             "type": "object",
             "properties": {
@@ -89,8 +89,8 @@ async def test_a_schema_gives_json_though_the_model_writes_a_fence(scratch, opti
 
 
 @pytest.mark.parametrize(("answer", "said"), [(REFUSED_KEY, "does not accept this key"), (HALF_A_CALL, "closed the connection")], ids=["401", "cut"])
-async def test_a_fault_is_told(scratch, answer, said):
-    async with llm(scratch, ScriptedModel(answer)) as client:
+async def test_a_fault_is_told(scratch, scripted, answer, said):
+    async with llm(scratch, scripted(answer)) as client:
         ended = await client.run("Hello")
     assert ended.status == 1
     assert said in ended.err

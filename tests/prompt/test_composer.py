@@ -12,8 +12,9 @@ from pipeline.events import Finish, TextDelta, ThinkingDelta
 from pipeline.machine.answer import AnswerMachine
 from pipeline.machine.tools.inventory import ToolPolicy, Unknown
 from pipeline.parse.chat import parse_chat
-from pipeline.prompt.composer import AGENT, ASK, BACKSLASH_NOTE, CALL_FORM, CONVERSATION_HEADING, assemble_prompt, show_messages
+from pipeline.prompt.composer import AGENT, ASK, CALL_FORM, assemble_prompt, show_messages
 from pipeline.prompt.neutral import LINE_ENDS, MARKER, neutralise, restore
+from pipeline.prompt.transcript import BACKSLASH_NOTE, CONVERSATION_HEADING
 from pipeline.request import AnswerFormat, ImagePart, Message, Options, Request, Role, TextPart, Tool, ToolCall, ToolChoice, ToolMode
 from tests.prompt.shapes import HELLO, HOSTILE_CALL, PIXEL, READ, SHAPES, SUM, say
 from tests.support.chat_bodies import CHAT_BODIES, parse

@@ -9,7 +9,18 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.machine.markers import SPELLINGS
-from pipeline.prompt.neutral import LINE_ENDS, MARKER, neutralise, neutralise_json, restore
+from pipeline.prompt.neutral import (
+    EVERYTHING,
+    LABELS,
+    LINE_ENDS,
+    MARKER,
+    neutralise,
+    neutralise_json,
+    neutralise_labels,
+    one_line_json,
+    restore,
+    restore_labels,
+)
 from tests.support.marker_text import HOSTILE, markers
 
 
@@ -104,3 +115,24 @@ def test_linear_time(unit):
 
     small = seconds(unit * 10_000)
     assert seconds(unit * 40_000) < 10 * small + 0.01
+
+
+@settings(deadline=None)  # a busy machine is not a failure
+@given(HOSTILE)
+@example("\\USER:\n<\\|tool_sep|>")
+def test_labels_alone_are_found_and_can_be_restored(text):
+    shown = neutralise_labels(text)
+    assert not re.search(r"^(SYSTEM|USER|ASSISTANT|TOOL|OUTPUT RULES):", shown, re.MULTILINE)
+    assert restore_labels(shown) == text
+    assert shown.replace("\\", "") == text.replace("\\", "")
+    assert MARKER.findall(shown) == MARKER.findall(text)
+
+
+@settings(deadline=None)  # a busy machine is not a failure
+@given(HOSTILE)
+def test_a_value_of_either_kind_is_one_line_that_means_it(text):
+    for neutral in (EVERYTHING, LABELS):
+        shown = neutral.value({"text": text})
+        assert len(shown.splitlines()) == 1
+        assert msgspec.json.decode(shown) == {"text": text}
+    assert one_line_json('{"a": "<|tool_sep|>"}') == '{"a": "<|tool_sep|>"}'

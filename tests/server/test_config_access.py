@@ -10,11 +10,12 @@ import pytest
 
 from pipeline.credential import Credential, Kind, Secret
 from pipeline.upstream.composer_write import FIXED_HEADERS
+from pipeline.upstream.website import FIXED_HEADERS as FIXED_FOR_WEBSITES
 from server.config_secrets import WELL_KNOWN
 from server.config_text import show
 from server.keys import hash_of
 from server.settings import GatewayKey, Settings
-from server.upstream_settings import Composer, KeyedUpstream, OpenAIChat, OpenAICompatible, OpenAIResponses, Profile
+from server.upstream_settings import Composer, KeyedUpstream, OpenAIChat, OpenAICompatible, OpenAIResponses, Profile, SdkBridge, Website
 from tests.support.settings_files import load, problems, usual_umask
 
 COMPOSER = '[upstreams.c]\nkind = "composer"\nbase_url = "https://b.example"\nendpoint = "/x.Y/Z"\n'
@@ -364,6 +365,31 @@ class TestAddresses:
         expected = f"upstreams.c.headers.{name.title()}: the request has this header by itself{FROM}"
         assert problems(tmp_path, f'{COMPOSER}[upstreams.c.headers]\n{name.title()} = "x"') == [expected]
 
+    def test_a_website_s_address_is_one_whole_url(self, tmp_path):
+        toml = '[upstreams.w]\nkind = "website"\nurl = "{}"\n'
+        for url in ("https://w.example/api/chat?v=2", "http://127.0.0.1:1/chat"):
+            upstream = load(tmp_path, toml.format(url)).settings.upstreams["w"]
+            assert isinstance(upstream, Website)
+            assert upstream.url == url
+        [said] = problems(tmp_path, toml.format("http://w.example/chat?v=canary"))
+        assert said == f'upstreams.w.url: a key would be sent there, in clear over the network; expected https://, got "http://w.example/chat"{FROM}'
+        assert load(tmp_path, toml.format("http://w.example/chat") + 'credential = "none"')
+        for url, expected in (
+            ("/chat", 'expected https://host or http://host, with a port or a path if needed, got "/chat"'),
+            ("https://u:p@w.example", "expected a URL without user and password; a key is set with api_key_env or api_key_file"),
+            ("https://w.example?token=canary", "expected a URL without a key in its query; a key is set with api_key_env or api_key_file"),
+        ):
+            assert problems(tmp_path, toml.format(url)) == [f"upstreams.w.url: {expected}{FROM}"]
+
+    def test_headers_of_a_website(self, tmp_path):
+        toml = '[upstreams.w]\nkind = "website"\nurl = "https://w.example"\n[upstreams.w.headers]\n'
+        upstream = load(tmp_path, toml + 'x-api-key = "canary"\ncookie = "a=canary"').settings.upstreams["w"]
+        assert isinstance(upstream, Website)
+        assert dict(upstream.headers) == {"x-api-key": "canary", "cookie": "a=canary"}
+        assert "canary" not in repr(upstream)
+        for name in ("Authorization", *sorted(FIXED_FOR_WEBSITES)):
+            assert problems(tmp_path, f'{toml}{name} = "x"') == [f"upstreams.w.headers.{name}: the request has this header by itself{FROM}"]
+
     def test_no_client_version(self, tmp_path):
         assert problems(tmp_path, COMPOSER + 'client_version = "1\\n2"') == [f"upstreams.c.client_version: expected visible ASCII text{FROM}"]
 
@@ -386,8 +412,11 @@ def test_well_known_words_are_in_lower_case():
 
 def test_every_kind_says_what_the_rules_ask():
     openai = [kind(base_url="https://o.example") for kind in (OpenAIChat, OpenAIResponses)]
-    for upstream in (*Settings().upstreams.values(), Composer(), *openai):
+    for upstream in (*Settings().upstreams.values(), Composer(), SdkBridge(), Website(), *openai):
         assert upstream.cooldown_seconds >= 0
+        # where the list is known, nobody is asked for it; where it is not, the ids are Cursor's or only the upstream knows them
+        assert not (upstream.knows_its_models and upstream.lists_its_models)
+        assert upstream.knows_its_models or upstream.lists_its_models or upstream.has_cursors_models
         assert isinstance(upstream.has_own_key, bool)
         assert isinstance(upstream.takes_callers_key, bool)
         assert isinstance(upstream, KeyedUpstream) != upstream.is_demo

@@ -1,5 +1,6 @@
 """Upstreams by variables: what CURSOR_* and OPENAI_* make, alone, together and beside a file."""
 
+import tomllib
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from pipeline.credential import Kind
 from pipeline.models import LISTED
 from server.config import load_settings
+from server.config_text import show
 from server.problems import SettingsError
 from server.settings import Route, Target
 from server.upstream_settings import Captured, Composer, OpenAIChat
@@ -129,6 +131,68 @@ class TestOpenAI:
         assert "openai" not in with_them.upstreams
 
 
+EVERY_KIND = """
+[upstreams.demo]
+kind = "captured"
+[upstreams.composer]
+kind = "composer"
+api_key_env = "OWN_KEY"
+tools = { unknown = "pass" }
+[upstreams.sdk]
+kind = "sdk-bridge"
+[upstreams.web]
+kind = "website"
+credential = "none"
+tools = { strict = false }
+[upstreams.local]
+kind = "openai-chat"
+base_url = "http://127.0.0.1:8000/v1"
+[routes."*"]
+targets = [{ upstream = "sdk", model = "*" }]
+"""
+
+
+class TestToolStrict:
+    def test_every_upstream_that_has_it_and_does_not_say_it_gets_it(self, tmp_path):
+        loaded = load(tmp_path, EVERY_KIND, KILO_TOOL_STRICT="true", OWN_KEY="sk-4f9a0c77")
+        strict = {name: upstream.reading().strict_tool_choice for name, upstream in loaded.settings.upstreams.items()}
+        assert strict == {"demo": True, "composer": True, "sdk": True, "web": False, "local": False}
+        of_it = {path for path, origin in loaded.origins.items() if origin == "KILO_TOOL_STRICT"}
+        assert of_it == {f"upstreams.{name}.tools.strict" for name in ("demo", "composer", "sdk")}
+        composer = loaded.settings.upstreams["composer"]
+        assert isinstance(composer, Composer)
+        assert composer.tools.unknown == "pass"
+
+    @pytest.mark.parametrize(
+        ("text", "value"), [("true", True), ("1", True), ("TRUE", True), ("false", False), ("0", False), (" ", None), ("", None)]
+    )
+    def test_what_it_may_say(self, tmp_path, text, value):
+        loaded = load(tmp_path, KILO_TOOL_STRICT=text)
+        assert loaded.settings.upstreams["captured"].reading().strict_tool_choice is bool(value)
+        assert ("upstreams.captured.tools.strict" in loaded.origins) is (value is not None)
+        assert (loaded.settings.auth.mode, list(loaded.settings.routes)) == ("open", ["*"])
+
+    def test_anything_else_is_named(self, tmp_path):
+        assert problems(tmp_path, KILO_TOOL_STRICT="yes") == ['KILO_TOOL_STRICT: expected true or false, got "yes"']
+        assert problems(tmp_path, KILO_TOOL_STRICT="\udcff")[0] == "KILO_TOOL_STRICT: expected text in UTF-8"
+
+    def test_of_those_that_variables_make_too(self, tmp_path):
+        (tmp_path / ".env").write_text("KILO_TOOL_STRICT=true\n")
+        loaded = load(tmp_path, **CURSOR, **OPENAI)
+        assert list(loaded.settings.upstreams) == ["composer", "openai"]
+        assert loaded.settings.upstreams["composer"].reading().strict_tool_choice
+        assert loaded.origins["upstreams.composer.tools.strict"] == "KILO_TOOL_STRICT in .env"
+        shown = show(loaded)
+        assert "# set by KILO_TOOL_STRICT in .env: composer.tools.strict\n" in shown
+        assert tomllib.loads(shown)["upstreams"]["composer"]["tools"]["strict"] is True
+
+    @pytest.mark.parametrize(
+        "toml", ["upstreams = 1", '[upstreams.a]\nkind = ["x"]', '[upstreams.a]\nkind = "composer"\ntools = 1', "[upstreams]\na = 1"]
+    )
+    def test_a_file_of_another_shape_is_named_and_nothing_raises(self, tmp_path, toml):
+        assert problems(tmp_path, toml, KILO_TOOL_STRICT="true")
+
+
 def test_both(tmp_path):
     settings = load(tmp_path, **CURSOR, **OPENAI).settings
     assert list(settings.upstreams) == ["composer", "openai"]
@@ -149,8 +213,9 @@ texts = st.sampled_from(["", "a", "*", "OWN_KEY", "caller", "https://a.example",
     st.characters(exclude_categories=["Cs"]), max_size=8
 )
 upstream_tables = st.fixed_dictionaries(
-    {"kind": st.sampled_from(["composer", "openai-chat", "openai-responses", "captured"])},
-    optional=dict.fromkeys(("base_url", "endpoint", "api_base", "client_version", "credential", "api_key_env", "api_key_file"), texts)
+    {"kind": st.sampled_from(["composer", "sdk-bridge", "website", "openai-chat", "openai-responses", "captured"])},
+    optional=dict.fromkeys(("base_url", "endpoint", "api_base", "client_version", "url", "credential", "api_key_env", "api_key_file"), texts)
+    | {"command": st.lists(texts, max_size=2), "environment": st.lists(texts, max_size=2)}
     | {"headers": st.dictionaries(texts, texts, max_size=2)},
 )
 key_tables = st.fixed_dictionaries({"name": texts, "hash": texts}, optional={"models": st.lists(texts, max_size=2)})
@@ -165,7 +230,7 @@ trees = st.fixed_dictionaries(
 
 
 @hypothesis_settings(deadline=None)
-@given(tree=trees, environ=st.dictionaries(st.sampled_from([*CURSOR, *OPENAI, "CURSOR_API_BASE", "OWN_KEY"]), texts))
+@given(tree=trees, environ=st.dictionaries(st.sampled_from([*CURSOR, *OPENAI, "CURSOR_API_BASE", "KILO_TOOL_STRICT", "OWN_KEY"]), texts))
 def test_any_file_and_any_variables_are_settings_or_problems(tmp_path_factory, tree, environ):
     cwd = tmp_path_factory.mktemp("any")
     (cwd / "penstock.toml").write_text(tomli_w.dumps(tree), newline="")

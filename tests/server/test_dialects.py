@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,18 +15,24 @@ from server.settings import Route, Settings, Target
 from tests.support.composer_backend import composer_backend
 from tests.support.composer_server import ENDPOINT
 from tests.support.dialect_clients import BROKEN, DIALECTS, Seen, ask
+from tests.support.fake_bridge import fake_bridge
 from tests.support.gateway_server import RunningServer, gateway_from, running_server
+from tests.support.openai_server import ENDPOINT as CHAT
 from tests.support.openai_server import openai_server
 from tests.support.responses_events import ENDPOINT as RESPONSES
 from tests.support.spoken_answers import ANSWERS, COUNTED, SPEAKERS, Answer, Fault, said_by
+from tests.support.website_words import ENDPOINT as WEBSITE
 
 PROMPT = "When does the ferry sail?"
 OWN_ROUTE = 'display_reasoning = "field"'
 """With it Cursor gets the reasoning beside the text, as the other clients do."""
 
-MARKERS = ("composer", "captured")
+KEEP_NO_LIMIT = ("composer", "captured", "sdk-bridge")
+REFUSE_NOTHING = (*KEEP_NO_LIMIT, "website")
+"""Kinds that have no word for a refusal."""
+PATHS = {"openai-chat": CHAT, "openai-responses": RESPONSES, "website": WEBSITE}
 MAX_TOKENS = 8
-"""What a client allows where Composer's answer is to be cut short: the gateway does that, while the others' upstreams do it themselves."""
+"""What a client allows where an answer of theirs is to be cut short: the gateway does that, while the others' upstreams do it themselves."""
 
 
 @asynccontextmanager
@@ -39,24 +46,46 @@ async def served_by(kind: str, answer: Answer, folder: Path) -> AsyncGenerator[t
         async with running_server(settings, {"captured": CapturedUpstream(pace_seconds=0, fixtures=folder)}) as server:
             yield server, f"{PREFIX}said"
         return
-    backend = composer_backend(script) if kind == "composer" else openai_server(script, *([RESPONSES] if kind == "openai-responses" else []))
-    async with backend as upstream:
-        where = f'base_url = "{upstream.origin}{"" if kind == "composer" else "/v1"}"'
-        more = f'endpoint = "{ENDPOINT}"\napi_base = "{upstream.origin}"' if kind == "composer" else 'credential = "caller"'
-        toml = f'[upstreams.one]\nkind = "{kind}"\n{where}\n{more}\n[routes."*"]\ntargets = [{{ upstream = "one", model = "*" }}]\n{OWN_ROUTE}\n'
+    async with table_of(kind, script) as table:
+        toml = f'{table}\n[routes."*"]\ntargets = [{{ upstream = "one", model = "*" }}]\n{OWN_ROUTE}\n'
         async with gateway_from(folder, toml, mode="forward") as server:
             yield server, "composer-2.5"
 
 
+@asynccontextmanager
+async def table_of(kind: str, script: Any) -> AsyncGenerator[str]:
+    """A server of the kind that plays the script, as the settings of the upstream `one`."""
+    if kind == "sdk-bridge":
+        async with fake_bridge(script) as bridge:
+            yield bridge.table("one")
+        return
+    if kind == "composer":
+        async with composer_backend(script) as upstream:
+            yield _table(kind, base_url=upstream.origin, endpoint=ENDPOINT, api_base=upstream.origin)
+        return
+    async with openai_server(script, PATHS[kind]) as upstream:
+        where = {"url": upstream.origin + WEBSITE} if kind == "website" else {"base_url": f"{upstream.origin}/v1"}
+        yield _table(kind, **where, credential="caller")
+
+
+def _table(kind: str, **settings: str) -> str:
+    return f'[upstreams.one]\nkind = "{kind}"\n' + "".join(f'{name} = "{value}"\n' for name, value in settings.items())
+
+
+def estimates(kind: str, answer: Answer) -> bool:
+    """Whether the usage is the gateway's estimate: Composer does not count, and the bridge does when a run is over."""
+    return kind in ("composer", "captured") or (kind == "sdk-bridge" and (bool(answer.calls) or answer.is_cut_short))
+
+
 def cases():
-    """All that can be said: Composer has no word for a refusal."""
-    return [(kind, name) for kind in SPEAKERS for name in ANSWERS if not (kind in MARKERS and ANSWERS[name].refusal)]
+    """All that can be said."""
+    return [(kind, name) for kind in SPEAKERS for name in ANSWERS if not (kind in REFUSE_NOTHING and ANSWERS[name].refusal)]
 
 
 @pytest.mark.parametrize(("kind", "name"), cases())
 async def test_every_dialect_says_the_same(tmp_path, kind, name):
     answer = ANSWERS[name]
-    limit = MAX_TOKENS if kind in MARKERS and answer.is_cut_short else None
+    limit = MAX_TOKENS if kind in KEEP_NO_LIMIT and answer.is_cut_short else None
     seen: dict[tuple[str, bool], Seen] = {}
     async with served_by(kind, answer, tmp_path) as (server, model), server.client() as client:
         for dialect in DIALECTS:
@@ -66,12 +95,12 @@ async def test_every_dialect_says_the_same(tmp_path, kind, name):
     if answer.fault is None:
         assert len(set(seen.values())) == 1, seen
         return
-    check_failures(answer, seen)
+    check_failures(kind, answer, seen)
 
 
 def check(kind: str, answer: Answer, seen: Seen) -> None:
     """What came is what was said."""
-    if kind in MARKERS and answer.is_cut_short:
+    if kind in KEEP_NO_LIMIT and answer.is_cut_short:
         assert answer.text.startswith(seen.text)
         assert 0 < len(seen.text) < len(answer.text)
     else:
@@ -86,11 +115,11 @@ def check(kind: str, answer: Answer, seen: Seen) -> None:
     assert seen.finish == ("length" if answer.is_cut_short else "tool_calls" if answer.calls else "stop")
     assert seen.usage is not None
     prompt, said, total, _, _, is_estimated = seen.usage
-    assert (is_estimated, total) == (kind in MARKERS, prompt + said)
-    assert kind in MARKERS or (prompt, said) == COUNTED
+    assert (is_estimated, total) == (estimates(kind, answer), prompt + said)
+    assert is_estimated or (prompt, said) == COUNTED
 
 
-def check_failures(answer: Answer, seen: dict[tuple[str, bool], Seen]) -> None:
+def check_failures(kind: str, answer: Answer, seen: dict[tuple[str, bool], Seen]) -> None:
     """A fault is told by all in the same words; before the first byte, and in a whole answer, by the status too."""
     whole = [seen[dialect, False] for dialect in DIALECTS]
     assert len(set(whole)) == 1, whole
@@ -99,8 +128,9 @@ def check_failures(answer: Answer, seen: dict[tuple[str, bool], Seen]) -> None:
     streamed = {dialect: seen[dialect, True] for dialect in DIALECTS}
     assert streamed["responses"] == streamed["chat"]
     assert streamed["chat"].error == whole[0].error
-    if answer.fault is Fault.CUT_IN_CALL:
-        # what came of the call must not look whole, and Cursor takes everything with an end for whole
+    if answer.fault is Fault.CUT_IN_CALL and kind != "sdk-bridge":
+        # what came of the call must not look whole, and Cursor takes everything with an end for whole; the
+        # bridge's calls are whole or have not begun
         assert streamed["cursor"] == Seen(text=answer.text, error=BROKEN)
     else:
         assert streamed["cursor"] == streamed["chat"]

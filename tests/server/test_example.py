@@ -12,7 +12,7 @@ from pipeline.credential import Kind
 from server.config_routes import warnings
 from server.resolver import lead, resolve
 from server.settings import Settings
-from server.upstream_settings import KeyedUpstream, OpenAICompatible, OpenAIResponses
+from server.upstream_settings import KeyedUpstream, OpenAICompatible, OpenAIResponses, SdkBridge, Website
 from tests.support.documents import ROOT
 from tests.support.settings_files import load, usual_umask
 
@@ -42,8 +42,8 @@ def setup(request) -> str:
     return request.param
 
 
-def test_there_are_four():
-    assert SETUPS == ["Set-up 1", "Set-up 2", "Set-up 3", "Set-up 4"]
+def test_there_are_six():
+    assert [f"Set-up {number}" for number in range(1, 7)] == SETUPS
     assert KEYS == "Who may come in"
     assert all("#" not in line[:1] or line.startswith("# ") or line == "#" for line in "".join(BLOCKS.values()).splitlines())
 
@@ -53,7 +53,15 @@ def test_as_it_is_it_sets_nothing(tmp_path):
     assert load(tmp_path, TEXT).settings == Settings()
 
 
-@pytest.mark.parametrize("keys", ["", BLOCKS[KEYS]], ids=["this machine", "with keys"])
+OF_CURSOR = {"Set-up 5": SdkBridge, "Set-up 6": Website}
+"""Those whose callers bring the upstream's key, so that keys of the gateway's own do not go with them."""
+
+
+@pytest.mark.parametrize(
+    ("setup", "keys"),
+    [pytest.param(setup, "", id=f"{setup}, this machine") for setup in SETUPS]
+    + [pytest.param(setup, BLOCKS[KEYS], id=f"{setup}, with keys") for setup in SETUPS if setup not in OF_CURSOR],
+)
 def test_each_is_whole_and_good(tmp_path, setup, keys):
     settings = load(tmp_path, keys + BLOCKS[setup], **VARIABLES).settings
     assert settings.auth.mode == ("keys" if keys else "forward")
@@ -62,7 +70,7 @@ def test_each_is_whole_and_good(tmp_path, setup, keys):
     assert routed == set(settings.upstreams)
     for upstream in settings.upstreams.values():
         assert isinstance(upstream, KeyedUpstream)
-        assert upstream.credential().kind in (Kind.OWN, Kind.NONE)
+        assert upstream.credential().kind in ((Kind.CALLER,) if setup in OF_CURSOR else (Kind.OWN, Kind.NONE))
     assert all(resolve(settings, name) is not None for name in (*settings.aliases, *settings.routes) if name != "*")
 
 
@@ -72,6 +80,16 @@ def test_no_key_stands_in_it(tmp_path, setup):
         assert VARIABLES[name] in {upstream.credential().key(None) for upstream in upstreams}
         assert VARIABLES[name] not in repr(list(upstreams))
     assert not re.search(r"\b(sk|psk|sk-or)-?[A-Za-z0-9_-]{16,}", TEXT)
+
+
+@pytest.mark.parametrize(("setup", "kind"), OF_CURSOR.items())
+def test_cursor_s_models_are_for_callers_with_their_own_key(tmp_path, setup, kind):
+    """They serve others than this machine's user too, and everyone under their own key."""
+    settings = load(tmp_path, f'server.public_url = "https://gateway.example"\n{BLOCKS[setup]}').settings
+    (upstream,) = settings.upstreams.values()
+    assert isinstance(upstream, kind)
+    assert not upstream.missing
+    assert [found.model_id for name in ("composer-2.5-fast", "gpt-5.2") if (found := lead(settings, name))] == ["composer-2.5-fast", "gpt-5.2"]
 
 
 def test_its_own_servers_need_no_key_and_the_second_is_asked_behind_the_first(tmp_path):

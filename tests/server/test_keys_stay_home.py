@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support import website_words as words
 from tests.support.composer_server import Reply
 from tests.support.gateway_server import RunningServer, gateway_from
 from tests.support.openai_server import DONE, OpenAIServer, chunk, openai_server, text
@@ -129,3 +130,59 @@ async def test_what_passed_and_what_did_not_is_said(tmp_path):
         answer = await ask(server, "another", temperature=0.5, seed=7)
     assert json.loads(b.requests[0].body)["temperature"] == 0.5
     assert "penstock-ignored" not in answer.headers
+
+
+def a_website(a: OpenAIServer, b: OpenAIServer, *, mode: str, credential: str) -> str:
+    return f"""
+[auth]
+mode = "{mode}"
+[upstreams.a]
+kind = "website"
+url = "{a.origin}{words.ENDPOINT}"
+{credential}
+headers = {{ cookie = "{COOKIE}" }}
+[upstreams.b]
+kind = "openai-chat"
+base_url = "{b.origin}/v1"
+[routes."model-a"]
+targets = [{{ upstream = "a", model = "*" }}]
+[routes."*"]
+targets = [{{ upstream = "b", model = "*" }}]
+"""
+
+
+COOKIE = "session=cookie-of-the-operator-1234567890"
+PAGE = [words.START + words.text("Hello") + words.END]
+
+
+@pytest.mark.parametrize(
+    ("mode", "credential", "sent"),
+    [("forward", "", CALLERS), ("open", 'api_key_env = "KEY_A"', OWN), ("open", 'credential = "none"', None)],
+    ids=["callers", "own", "none"],
+)
+async def test_a_website_gets_one_key_and_its_headers_and_nobody_else_does(tmp_path, mode, credential, sent):
+    async with (
+        openai_server(PAGE, words.ENDPOINT) as a,
+        openai_server(ANSWER) as b,
+        gateway_from(tmp_path, a_website(a, b, mode=mode, credential=credential), KEY_A=OWN) as server,
+    ):
+        headers = EVERY_WAY if mode == "open" else {"authorization": f"Bearer {CALLERS}"}
+        for model in ("model-a", "another"):
+            assert (await ask(server, model, headers)).status_code == 200
+    [received] = a.requests
+    assert received.headers.get("authorization") == (None if sent is None else f"Bearer {sent}")
+    assert received.headers["cookie"] == COOKIE
+    assert not [key for key in {OWN, CALLERS} - {sent} if key in seen_by(a)]
+    assert not [key for key in (OWN, CALLERS, COOKIE) if key in seen_by(b)]
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_of_a_website_is_not_followed(tmp_path, status):
+    async with openai_server(ANSWER) as b:
+        away = [Reply(status, b"<html>moved</html>", {"location": f"{b.origin}/v1/chat/completions"})]
+        async with openai_server(away, words.ENDPOINT) as a, gateway_from(tmp_path, a_website(a, b, mode="forward", credential="")) as server:
+            answer = await ask(server, "model-a", {"authorization": f"Bearer {CALLERS}"})
+    assert answer.status_code == 424
+    assert len(a.requests) == 1
+    assert not b.requests
+    assert not [word for word in ("html", COOKIE, CALLERS, b.origin) if word in answer.text]

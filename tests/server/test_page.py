@@ -27,7 +27,7 @@ from server.lifecycle import Lifecycle
 from server.live_models import Asked
 from server.routes.pages import CONTENT_SECURITY_POLICY
 from server.settings import Auth, GatewayKey, Route, Settings, Target
-from server.upstream_settings import Captured, Composer, OpenAIChat, OpenAIResponses, Upstream
+from server.upstream_settings import Captured, Composer, OpenAIChat, OpenAIResponses, SdkBridge, Upstream, Website
 from server.web.commands import Curl
 from server.web.page import ENDPOINTS, facts, key_state
 from server.web.setups import Place, Setup, setups
@@ -158,6 +158,7 @@ def to(upstream: str, model: str = "*") -> Route:
             [Family.OPENAI_CHAT, Family.OPENAI_RESPONSES],
         ),
         ({"a": OpenAIChat(base_url="https://a.example"), "b": Composer()}, [Family.COMPOSER, Family.OPENAI_CHAT]),
+        ({"a": Website(), "b": SdkBridge()}, [Family.SDK_BRIDGE, Family.WEBSITE]),
     ],
 )
 def test_parameters_are_told_for_the_upstreams_that_there_are(upstreams, families):
@@ -275,6 +276,12 @@ NOTES: dict[str, tuple[Settings, Asked, list[str], str]] = {
         ["m"],
         "serves every other id that it knows. It was asked",
     ),
+    "a bridge": (
+        Settings(auth=Auth(mode="forward"), upstreams={"a": SdkBridge()}, routes=ANY_TO_LOCAL),
+        Asked.NOT_ASKED,
+        ["composer-2.5"],
+        "serves every other id that it knows, and is not asked for this page. GET /v1/models asks it, with your key.",
+    ),
     "nobody to ask": (Settings(auth=Auth(mode="open"), upstreams={"a": LOCAL}, routes={"*": to("a", "m")}), Asked.NOT_ASKED, ["m"], ""),
     "nothing": (Settings(upstreams={"a": Captured()}, routes={"llama": to("a")}), Asked.NOT_ASKED, [], "No route leads to a model"),
 }
@@ -370,6 +377,11 @@ STATES: dict[str, tuple[Upstream, str, str]] = {
     "environment, not set": (OpenAIChat(base_url="https://a.example", api_key_env="KEY_A"), "keys", "key from the environment: not set"),
     "file": (OpenAIChat(base_url="https://a.example", api_key_file="/secret", api_key=Secret(KEY)), "keys", "key from a file: set"),
     "not configured": (Composer(), "forward", "not configured yet: base_url and endpoint not set"),
+    "bridge": (SdkBridge(), "forward", "the caller's own key"),
+    "bridge with a key": (SdkBridge(api_key_env="KEY_A", api_key=Secret(KEY)), "open", "key from the environment: set"),
+    "website": (Website(url="https://w.example"), "forward", "the caller's own key"),
+    "website without a key": (Website(url="https://w.example", credential_word="none"), "open", "no key is sent"),
+    "website, not configured": (Website(), "forward", "not configured yet: url not set"),
 }
 
 

@@ -12,7 +12,8 @@ from pipeline.parameters import ANY_OTHER, PARAMETERS, Effect, Family, Parameter
 from tests.support.chat_bodies import TOOL, WEATHER
 from tests.support.gateway_server import running_server
 from tests.support.parameter_bench import SENTENCE, USER, Answer, Open, opener, spoken
-from tests.support.parameter_checks import ASKED, CHAT, CHECKS, COMPOSER, FORCED, JSON_ASKED, RESPONSES
+from tests.support.parameter_checks import ASKED, BRIDGE, CHAT, COMPOSER, FORCED, JSON_ASKED, RESPONSES, WEBSITE
+from tests.support.parameter_checks_prompted import CHECKS
 
 # name -> fields that ask for something; of a read one, only what comes with it
 SAMPLES: dict[str, dict[str, Any]] = {
@@ -56,12 +57,12 @@ TWINS_OF_RESPONSES: dict[str, Twin] = {
     "verbosity": ({"text": {"verbosity": "low"}}, [], []),
     "reasoning": ({"reasoning_effort": "high"}, [], []),
 }
-TWINS_OF = {COMPOSER: TWINS, CHAT: TWINS, RESPONSES: TWINS_OF_RESPONSES}
+TWINS_OF = {COMPOSER: TWINS, BRIDGE: TWINS, WEBSITE: TWINS, CHAT: TWINS, RESPONSES: TWINS_OF_RESPONSES}
 
 
-def shown(answer: Answer) -> Any:
-    """What a client sees of a whole answer, without what is new each time."""
-    return answer.status, answer.body.get("choices"), answer.body.get("usage")
+def shown(answer: Answer, family: Family) -> Any:
+    """What a client sees of a whole answer, without what is new each time: a website's prompt has a text of its own, which is counted too."""
+    return answer.status, answer.body.get("choices"), answer.body.get("usage") if family is not WEBSITE else None
 
 
 async def effect_of(name: str, family: Family, open_gateway: Open) -> Effect | None:
@@ -79,12 +80,12 @@ async def effect_of(name: str, family: Family, open_gateway: Open) -> Effect | N
             assert not sent
             return Effect.REJECTED
         if answer.ignored == [field]:
-            assert (sent, shown(answer)) == ([plain_sent], shown(plain))
+            assert (sent, shown(answer, family)) == ([plain_sent], shown(plain, family))
             return Effect.IGNORED
         if name in TWINS_OF[family]:
             fields, ignored, notices = TWINS_OF[family][name]
             twin = await gateway.ask(**fields)
-            assert (sent, shown(answer)) == ([gateway.sent[-1]], shown(twin))
+            assert (sent, shown(answer, family)) == ([gateway.sent[-1]], shown(twin, family))
             assert (set(answer.ignored), set(answer.notices)) == ({*twin.ignored, *ignored}, {*twin.notices, *notices})
             return Effect.MAPPED
     assert sent == [plain_sent | sample]
@@ -129,6 +130,8 @@ def test_every_row_is_checked_and_every_check_has_its_row():
     ("name", "family", "seen"),
     [
         ("temperature", COMPOSER, Effect.IGNORED),
+        ("temperature", BRIDGE, Effect.IGNORED),
+        ("temperature", WEBSITE, Effect.IGNORED),
         ("temperature", CHAT, Effect.PASSED_ON),
         ("n", COMPOSER, Effect.REJECTED),
         ("reasoning", CHAT, Effect.MAPPED),

@@ -6,13 +6,15 @@ from hypothesis import strategies as st
 
 from pipeline.models import Price
 from pipeline.upstream.health import Order
-from server.resolver import ANY, EFFORTS, Lead, goes_through_any, latest_form, lead, readings, resolve
+from server.resolver import ANY, EFFORTS, Lead, asked_upstream, example_of_any, goes_through_any, latest_form, lead, readings, resolve, takes
 from server.settings import Route, Settings, Target
-from server.upstream_settings import Captured, Composer, OpenAIChat, OpenAIResponses, Upstream
+from server.upstream_settings import Captured, Composer, OpenAIChat, OpenAIResponses, SdkBridge, Upstream, Website
 
 UPSTREAMS: dict[str, Upstream] = {
     "demo": Captured(),
     "composer": Composer(base_url="https://backend.example", endpoint="/chat"),
+    "sdk": SdkBridge(),
+    "web": Website(url="https://w.example/chat"),
     "local": OpenAIChat(base_url="http://127.0.0.1:9/v1"),
     "azure": OpenAIResponses(base_url="https://a.example/openai/v1?api-version=preview"),
 }
@@ -134,10 +136,10 @@ def test_a_target_s_price_is_told():
     assert [each.price for each in found.leads] == [Price(0.6, 2.5), None]
 
 
-class TestComposersOwnIds:
-    """Its list has ids that end as suffixes do."""
+class TestCursorsOwnIds:
+    """The list has ids that end as suffixes do."""
 
-    @pytest.mark.parametrize("upstream", ["composer", "demo"])
+    @pytest.mark.parametrize("upstream", ["composer", "demo", "sdk", "web"])
     @pytest.mark.parametrize("model_id", ["composer-2.5-fast", "gpt-5.2-high", "gpt-5.2-high-fast", "claude-4.5-opus-high-thinking"])
     def test_stay_whole_behind_the_route_for_all_others(self, upstream, model_id):
         settings = Settings(upstreams=UPSTREAMS, routes={"*": to(f"{upstream}/*")})
@@ -155,6 +157,12 @@ class TestComposersOwnIds:
         assert (fast.fast, five.fast, five.effort) == (False, False, "high")
         assert not goes_through_any(settings, "composer-2.5-fast")
 
+    @pytest.mark.parametrize("upstream", ["composer", "demo", "sdk", "web"])
+    def test_a_route_of_the_base_leads_to_the_variant_wherever_cursor_s_models_are(self, upstream):
+        settings = Settings(upstreams=UPSTREAMS, routes={"composer-2.5": to(f"{upstream}/*"), "five": to(f"{upstream}/gpt-5.2")})
+        assert lead(settings, "composer-2.5-fast") == Lead(upstream, "composer-2.5-fast", "composer-2.5", fast=True)
+        assert lead(settings, "five-high") == Lead(upstream, "gpt-5.2-high", "five")
+
     def test_a_suffix_that_the_list_does_not_have_is_asked_for_as_such(self):
         found = resolve(Settings(upstreams=UPSTREAMS, routes={"composer-2.5": to("composer/*")}), "composer-2.5-high")
         assert found is not None
@@ -164,6 +172,25 @@ class TestComposersOwnIds:
         route = Route(targets=(Target(upstream="composer", model="composer-2.5", price=(1, 2)),))
         settings = Settings(upstreams=UPSTREAMS, routes={"composer-2.5": route})
         assert [found.price for name in ("composer-2.5", "composer-2.5-fast") if (found := lead(settings, name))] == [Price(1, 2), None]
+
+
+@pytest.mark.parametrize(
+    ("upstream", "is_asked", "example", "takes_any"),
+    [
+        ("demo", False, "composer-2.5", False),
+        ("composer", False, "composer-2.5", False),
+        ("sdk", True, "composer-2.5", True),
+        ("web", False, "composer-2.5", True),
+        ("local", True, None, True),
+        ("azure", True, None, True),
+    ],
+)
+def test_who_is_asked_for_models_and_what_is_known_without(upstream, is_asked, example, takes_any):
+    settings = Settings(upstreams=UPSTREAMS, routes={"*": to(f"{upstream}/*")})
+    assert asked_upstream(settings) == (upstream if is_asked else None)
+    assert example_of_any(settings) == example
+    assert takes(UPSTREAMS[upstream], "composer-2-5")
+    assert takes(UPSTREAMS[upstream], "a-model-of-tomorrow") is takes_any
 
 
 @pytest.mark.parametrize(

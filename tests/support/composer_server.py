@@ -13,23 +13,20 @@ A script that runs to its end ends the body properly, and the connection is kept
 not is answered with 404, 405, 415 or 400, and kept in `requests` all the same. Other paths have scripts of their own in `others`.
 """
 
-import socket
-import struct
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import TypeAlias
 
-import h11
 import msgspec
 import trio
 
 from pipeline.errors import ProtocolViolation
 from pipeline.wire.composer_request import ComposerRequest, decode_request
+from tests.support.http_connection import HttpConnection
 
 ENDPOINT = "/composer/chat"
 CONTENT_TYPE = "application/connect+proto"
-_READ_BYTES = 65_536
 
 
 class Late(msgspec.Struct, frozen=True):
@@ -95,41 +92,19 @@ async def composer_server(script: Script, others: Mapping[str, Script] | None = 
 
 
 async def _serve(server: ComposerServer, scripts: Mapping[str, Script], stream: trio.SocketStream) -> None:
-    connection = h11.Connection(h11.SERVER)
+    connection = HttpConnection(stream)
     server.connections += 1
     try:
-        while True:
-            received = await _receive(connection, stream)
-            if received is None:
-                break
+        while (request := await connection.request()) is not None:
+            received = Received(request.method, request.path, request.headers, request.body)
             server.requests.append(received)
-            if not await _answer(connection, stream, received, _steps(received, scripts)):
+            if not await _answer(connection, received, _steps(received, scripts)):
                 break
-            connection.start_next_cycle()
-    except (trio.BrokenResourceError, trio.ClosedResourceError, h11.RemoteProtocolError):
+    except (trio.BrokenResourceError, trio.ClosedResourceError):
         if server.requests:
             server.requests[-1].gone.set()
     finally:
         await trio.aclose_forcefully(stream)
-
-
-async def _receive(connection: h11.Connection, stream: trio.SocketStream) -> Received | None:
-    """The next request, None when the client has closed."""
-    head: h11.Request | None = None
-    body = bytearray()
-    while True:
-        event = connection.next_event()
-        if event is h11.NEED_DATA:
-            connection.receive_data(await stream.receive_some(_READ_BYTES))
-        elif isinstance(event, h11.Request):
-            head = event
-        elif isinstance(event, h11.Data):
-            body += event.data
-        elif isinstance(event, h11.EndOfMessage) and head is not None:
-            headers = {name.decode().lower(): value.decode() for name, value in head.headers}
-            return Received(head.method.decode(), head.target.decode(), headers, bytes(body))
-        else:
-            return None
 
 
 def _steps(received: Received, scripts: Mapping[str, Script]) -> Sequence[Step]:
@@ -151,51 +126,39 @@ def _refusal(received: Received) -> Reply | None:
     return None
 
 
-async def _answer(connection: h11.Connection, stream: trio.SocketStream, received: Received, steps: Sequence[Step]) -> bool:
+async def _answer(connection: HttpConnection, received: Received, steps: Sequence[Step]) -> bool:
     """Play the steps; returns whether the connection can be used again."""
     if steps and isinstance(steps[0], Late):
-        if await _client_left(connection, stream, steps[0].seconds):
-            received.gone.set()
+        if await _client_left(connection, received, steps[0].seconds):
             return False
         steps = steps[1:]
     if steps and isinstance(steps[0], Reply):
         reply = steps[0]
-        headers = [*reply.headers.items(), ("content-length", str(len(reply.body)))]
-        head = connection.send(h11.Response(status_code=reply.status, headers=headers)) or b""
-        await stream.send_all(head + _sent(connection, h11.Data(data=reply.body)) + _sent(connection, h11.EndOfMessage()))
-        return connection.our_state is h11.DONE
-    response = h11.Response(status_code=200, headers=[("content-type", CONTENT_TYPE), ("transfer-encoding", "chunked")])
-    await stream.send_all(_sent(connection, response))
+        await connection.answer(reply.status, reply.body, reply.headers)
+        return True
+    await connection.begin(CONTENT_TYPE)
     for step in steps:
         match step:
             case bytes():
-                await stream.send_all(_sent(connection, h11.Data(data=step)))
+                await connection.piece(step)
             case Pause(seconds):
-                if await _client_left(connection, stream, seconds):
-                    received.gone.set()
+                if await _client_left(connection, received, seconds):
                     return False
             case Cut():
                 return False
             case Reset():
-                # lingering for no time at all makes the close a reset
-                stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                connection.reset()
                 return False
             case Reply() | Late():
                 raise AssertionError("a Reply is a whole answer, and what is Late is its head: they can only be the first step")
-    await stream.send_all(_sent(connection, h11.EndOfMessage()))
-    return connection.our_state is h11.DONE
+    await connection.end()
+    return True
 
 
-async def _client_left(connection: h11.Connection, stream: trio.SocketStream, seconds: float) -> bool:
-    """Wait; True as soon as the client closes. What it sends in the meantime is kept for the next request."""
+async def _client_left(connection: HttpConnection, received: Received, seconds: float) -> bool:
+    """Wait; True as soon as the client closes."""
     with trio.move_on_after(seconds):
-        while True:
-            data = await stream.receive_some(_READ_BYTES)
-            if not data:
-                return True
-            connection.receive_data(data)
+        await connection.client_left()
+        received.gone.set()
+        return True
     return False
-
-
-def _sent(connection: h11.Connection, event: h11.Response | h11.Data | h11.EndOfMessage) -> bytes:
-    return connection.send(event) or b""

@@ -1,36 +1,30 @@
 """What each parameter does that is read in its own way, by what the upstream was sent and what the client got.
 
 A check is called with the way to open a gateway, and fails when the parameter does not do what its row says. It stands in `CHECKS` under its family,
-effect, name and values, so that a row which changes its mind has none.
+effect, name and values, so that a row which changes its mind has none. Here are those of every family and of the servers with OpenAI's APIs;
+`tests.support.parameter_checks_prompted` has the others.
 """
 
-import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import msgspec
-
-from pipeline.identity import Identity
 from pipeline.parameters import Effect, Family
-from pipeline.request import Options, Request
-from pipeline.upstream.composer_write import write_message
 from tests.support.chat_bodies import TOOL, WEATHER
 from tests.support.parameter_bench import SENTENCE, USER, Gateway, Open, spoken
 
-COMPOSER, CHAT, RESPONSES = Family.COMPOSER, Family.OPENAI_CHAT, Family.OPENAI_RESPONSES
+COMPOSER, BRIDGE, WEBSITE = Family.COMPOSER, Family.SDK_BRIDGE, Family.WEBSITE
+CHAT, RESPONSES = Family.OPENAI_CHAT, Family.OPENAI_RESPONSES
 LIMITS, FORCED, FREE = ("max_completion_tokens", "max_output_tokens", "max_tokens"), "required, or a function", "auto, none, allowed_tools"
 NOW = {"type": "function", "function": {"name": "now", "description": "The time", "parameters": {"type": "object"}}}
 ASKED = {"type": "function", "function": {"name": "get_weather"}}
 JSON_ASKED = {"type": "json_object"}
 SCHEMA_ASKED = {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object", "required": ["a"]}}}
-CALL = "<|tool_call_begin|>\nget_weather\n<|tool_sep|>city\nOban\n<|tool_call_end|>"
-ONE_CALL, TWO_CALLS = (f"<|tool_calls_begin|>{calls}<|tool_calls_end|>" for calls in (CALL, CALL + CALL))
 
 Check = Callable[[Open], Awaitable[None]]
 CHECKS: dict[tuple[Family, Effect, str, str], Check] = {}
 
 
-def check(effect: Effect, *names: str, families: tuple[Family, ...] = (COMPOSER, CHAT, RESPONSES), values: str = ""):
+def check(effect: Effect, *names: str, families: tuple[Family, ...] = tuple(Family), values: str = ""):
     """Registers a check; one that is about several names or families is called with them."""
 
     def register(function: Callable[..., Awaitable[None]]):
@@ -45,13 +39,6 @@ def check(effect: Effect, *names: str, families: tuple[Family, ...] = (COMPOSER,
 
 def _bound(function: Callable[..., Awaitable[None]], said: dict[str, Any]) -> Check:
     return lambda open_gateway: function(open_gateway, **said)
-
-
-@check(Effect.HONOURED, "model", families=(COMPOSER,))
-async def model_of_composer(open_gateway: Open) -> None:
-    async with open_gateway() as gateway:
-        for asked, got in (("composer-2-5-fast", "composer-2.5-fast"), ("", "composer-2.5")):
-            assert (await gateway.sent_for(model=asked))["model"] == got
 
 
 @check(Effect.HONOURED, "model", families=(CHAT, RESPONSES))
@@ -79,6 +66,9 @@ async def messages(open_gateway: Open, family: Family) -> None:
         told = sent["prompt"].partition("Conversation:")[2]
         assert [told.index(words) for words in ("USER: Hi", "ASSISTANT: Hello.", "[called get_weather", "TOOL (get_weather, c): wet")]
         assert "a long thought" not in told
+
+
+PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
 
 
 @check(Effect.HONOURED, "messages", families=(RESPONSES,))
@@ -113,16 +103,6 @@ async def stream_options(open_gateway: Open) -> None:
     assert "usage" not in unasked.text
 
 
-@check(Effect.HONOURED, "tools", families=(COMPOSER,))
-async def tools_of_composer(open_gateway: Open) -> None:
-    async with open_gateway(spoken(COMPOSER, ONE_CALL)) as gateway:
-        for tool in (TOOL, {"type": "function", **WEATHER}):
-            answer = await gateway.ask(tools=[tool])
-            [call] = answer.message["tool_calls"]
-            assert (call["function"]["name"], json.loads(call["function"]["arguments"])) == ("get_weather", {"city": "Oban"})
-            assert '"name":"get_weather","description":"Weather of a city"' in gateway.sent[-1]["prompt"]
-
-
 @check(Effect.HONOURED, "tools", families=(CHAT,))
 async def tools_of_chat(open_gateway: Open) -> None:
     async with open_gateway() as gateway:
@@ -144,19 +124,6 @@ async def tools_of_responses(open_gateway: Open) -> None:
 ALLOWED = {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [ASKED]}}
 
 
-@check(Effect.HONOURED, "tool_choice", families=(COMPOSER,), values=FREE)
-async def tool_choice_of_composer(open_gateway: Open) -> None:
-    async with open_gateway(spoken(COMPOSER, ONE_CALL)) as gateway:
-        free = await gateway.ask(tools=[TOOL, NOW], tool_choice="auto")
-        assert free.message["tool_calls"]
-        bound = await gateway.ask(tools=[TOOL, NOW], tool_choice="none")
-        assert "tool_calls" not in bound.message
-        assert "Do not call tools" in gateway.sent[-1]["prompt"]
-        narrowed = await gateway.sent_for(tools=[TOOL, NOW], tool_choice=ALLOWED)
-    assert '"name":"get_weather"' in narrowed["prompt"]
-    assert '"name":"now"' not in narrowed["prompt"]
-
-
 @check(Effect.HONOURED, "tool_choice", families=(CHAT,), values=FREE)
 async def tool_choice_of_chat(open_gateway: Open) -> None:
     async with open_gateway() as gateway:
@@ -173,30 +140,6 @@ async def tool_choice_of_responses(open_gateway: Open) -> None:
         assert [tool["name"] for tool in (await gateway.sent_for(tools=[TOOL, NOW], tool_choice=ALLOWED))["tools"]] == ["get_weather"]
 
 
-@check(Effect.EMULATED, "tool_choice", families=(COMPOSER,), values=FORCED)
-async def forced_choice_of_composer(open_gateway: Open) -> None:
-    talk, call = spoken(COMPOSER), spoken(COMPOSER, ONE_CALL)
-    async with open_gateway(talk) as gateway:
-        for choice in ("required", ASKED):
-            answer = await gateway.ask(tools=[TOOL], tool_choice=choice)
-            assert answer.told == (SENTENCE, "stop")
-            assert answer.notices == ["tool_choice_unsatisfied"]
-            assert "You must call" in gateway.sent[-1]["prompt"]
-        assert len(gateway.sent) == 2
-    for answers, status, count in (((talk, call), 200, 2), ((talk, talk), 502, 2), ((call,), 200, 1)):
-        async with open_gateway(*answers, settings="tools = { strict = true }") as gateway:
-            answer = await gateway.ask(tools=[TOOL], tool_choice="required")
-            assert (answer.status, len(gateway.sent)) == (status, count)
-            if status == 200:
-                assert answer.message["tool_calls"]
-            else:
-                assert answer.body["error"]["code"] == "tool_choice_unsatisfied"
-    async with open_gateway(talk, settings="tools = { strict = true }") as gateway:
-        streamed = await gateway.ask(tools=[TOOL], tool_choice="required", stream=True)
-        assert streamed.body["error"]["code"] == "tool_choice_unsatisfied"
-        assert len(gateway.sent) == 1
-
-
 @check(Effect.HONOURED, "tool_choice", families=(CHAT,), values=FORCED)
 async def forced_choice_of_chat(open_gateway: Open) -> None:
     async with open_gateway() as gateway:
@@ -211,34 +154,10 @@ async def forced_choice_of_responses(open_gateway: Open) -> None:
         assert (await gateway.sent_for(tools=[TOOL], tool_choice=ASKED))["tool_choice"] == {"type": "function", "name": "get_weather"}
 
 
-@check(Effect.HONOURED, "parallel_tool_calls", families=(COMPOSER,))
-async def parallel_of_composer(open_gateway: Open) -> None:
-    async with open_gateway(spoken(COMPOSER, TWO_CALLS)) as gateway:
-        one = await gateway.ask(tools=[TOOL], parallel_tool_calls=False)
-        assert "at most one call" in gateway.sent[-1]["prompt"]
-        two = await gateway.ask(tools=[TOOL], parallel_tool_calls=True)
-        assert "at most one call" not in gateway.sent[-1]["prompt"]
-    assert (len(one.message["tool_calls"]), one.notices) == (1, ["parallel_call_dropped"])
-    assert (len(two.message["tool_calls"]), two.notices) == (2, [])
-
-
 @check(Effect.HONOURED, "parallel_tool_calls", families=(CHAT, RESPONSES))
 async def parallel_of_chat(open_gateway: Open) -> None:
     async with open_gateway() as gateway:
         assert (await gateway.sent_for(tools=[TOOL], parallel_tool_calls=False))["parallel_tool_calls"] is False
-
-
-@check(Effect.EMULATED, "stop", families=(COMPOSER,))
-async def stop_of_composer(open_gateway: Open) -> None:
-    async with open_gateway() as gateway:
-        for stop in ("STOP", ["never", "STOP", "three"]):
-            answer = await gateway.ask(stop=stop)
-            assert answer.told == ("One two ", "stop")
-            assert '"STOP"' in gateway.sent[-1]["prompt"]
-            streamed = await gateway.ask(stop=stop, stream=True)
-            assert '"finish_reason":"stop"' in streamed.text
-            assert "STOP" not in streamed.text
-            assert "three" not in streamed.text
 
 
 @check(Effect.HONOURED, "stop", families=(CHAT,))
@@ -262,20 +181,6 @@ async def stop_of_responses(open_gateway: Open) -> None:
             assert "three" not in streamed.text
 
 
-@check(Effect.EMULATED, *LIMITS, families=(COMPOSER,))
-async def limit_of_composer(open_gateway: Open, name: str) -> None:
-    async with open_gateway(spoken(COMPOSER, SENTENCE * 20)) as gateway:
-        answer = await gateway.ask(**{name: 5})
-        assert "at most 5 tokens" in gateway.sent[-1]["prompt"]
-        text, reason = answer.told
-        assert reason == "length"
-        assert (SENTENCE * 20).startswith(text)
-        assert 0 < answer.body["usage"]["completion_tokens"] <= 5
-        streamed = await gateway.ask(**{name: 5}, stream=True)
-        assert '"finish_reason":"length"' in streamed.text
-        assert (await gateway.ask(**{name: 1000})).told == (SENTENCE * 20, "stop")
-
-
 @check(Effect.HONOURED, *LIMITS, families=(CHAT,))
 async def limit_of_chat(open_gateway: Open, name: str) -> None:
     for field in ("max_tokens", "max_completion_tokens"):
@@ -291,30 +196,6 @@ async def limit_of_responses(open_gateway: Open, name: str) -> None:
         assert {key: value for key, value in sent.items() if key.startswith("max_")} == {"max_output_tokens": 5}
 
 
-@check(Effect.EMULATED, "response_format", families=(COMPOSER,), values="json_object, json_schema")
-async def format_of_composer(open_gateway: Open) -> None:
-    fenced, wrong = spoken(COMPOSER, '```json\n{"a": 1}\n```'), spoken(COMPOSER, '{"b": ')
-    for asked, wanted in ((JSON_ASKED, "one JSON object"), (SCHEMA_ASKED, '"required":["a"]')):
-        async with open_gateway(fenced) as gateway:
-            answer = await gateway.ask(response_format=asked)
-            assert json.loads(answer.message["content"]) == {"a": 1}
-            assert wanted in gateway.sent[-1]["prompt"]
-            streamed = await gateway.ask(response_format=asked, stream=True)
-            assert "```" not in streamed.text
-        async with open_gateway(wrong, fenced) as gateway:
-            assert json.loads((await gateway.ask(response_format=asked)).message["content"]) == {"a": 1}
-            assert len(gateway.sent) == 2
-        async with open_gateway(wrong) as gateway:
-            answer = await gateway.ask(response_format=asked)
-            assert (answer.status, answer.body["error"]["code"], len(gateway.sent)) == (502, "response_format_unsatisfied", 2)
-            streamed = await gateway.ask(response_format=asked, stream=True)
-            assert streamed.text.endswith("data: [DONE]\n\n")
-            assert len(gateway.sent) == 3
-    async with open_gateway(spoken(COMPOSER, '{"b": 1}')) as gateway:
-        assert (await gateway.ask(response_format=SCHEMA_ASKED)).status == 502
-        assert (await gateway.ask(response_format=JSON_ASKED)).status == 200
-
-
 @check(Effect.HONOURED, "response_format", families=(CHAT,), values="json_object, json_schema")
 async def format_of_chat(open_gateway: Open) -> None:
     async with open_gateway() as gateway:
@@ -327,16 +208,6 @@ async def shows_reasoning(gateway: Gateway) -> None:
         answer = await gateway.ask(reasoning_effort=effort)
         assert answer.message.get("reasoning_content") == ("hm" if is_shown else None)
         assert answer.ignored == []
-
-
-@check(Effect.EMULATED, "reasoning_effort", families=(COMPOSER,))
-async def effort_of_composer(open_gateway: Open) -> None:
-    async with open_gateway(spoken(COMPOSER, thinking="hm")) as gateway:
-        await shows_reasoning(gateway)
-        assert gateway.sent[0] == gateway.sent[-1]
-    asked = Request("gpt-5.2", (), options=Options(reasoning_effort="high"))
-    assert b"gpt-5.2-high" in write_message(asked, "", Identity.frozen())
-    assert b"gpt-5.2-" not in write_message(msgspec.structs.replace(asked, options=Options(reasoning_effort="medium")), "", Identity.frozen())
 
 
 @check(Effect.HONOURED, "reasoning_effort", families=(CHAT,))

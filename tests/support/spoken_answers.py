@@ -1,7 +1,7 @@
 """Answers as a model means them, and the bytes in which each kind of upstream says them.
 
 An `Answer` is thinking, text, a refusal and calls, in this order, and then its end or a fault. `said_by` gives it as the script of a server of that
-kind (`tests.support.composer_server`, `tests.support.openai_server`); what is said is cut into pieces of about a token.
+kind (`tests.support.composer_server`, `openai_server`, `fake_bridge`); what is said is cut into pieces of about a token.
 """
 
 import json
@@ -14,9 +14,13 @@ import msgspec
 from pipeline.wire.composer import encode_end, encode_text, encode_thinking
 from tests.support import openai_server as chat
 from tests.support import responses_events as responses
+from tests.support import sdk_scripts as sdk
 from tests.support.composer_scripts import block, tokens
 from tests.support.composer_scripts import call as marked
 from tests.support.composer_server import Cut, Reply, Step
+from tests.support.fake_bridge_steps import Call, Calls, Fire
+from tests.support.fake_bridge_steps import Step as BridgeStep
+from tests.support.website_scripts import in_website_words
 
 COUNTED = (41, 32)
 """What an upstream that counts says of prompt and answer."""
@@ -64,8 +68,8 @@ ANSWERS = {
 }
 
 
-def said_by(kind: str, answer: Answer) -> list[Step]:
-    """The answer as the script of an upstream of a kind."""
+def said_by(kind: str, answer: Answer) -> Any:
+    """The answer as the script of an upstream of a kind, for the server of that kind."""
     return SPEAKERS[kind](answer)
 
 
@@ -126,11 +130,32 @@ def in_responses_words(answer: Answer) -> list[Step]:
     ]
 
 
-SPEAKERS: dict[str, Callable[[Answer], list[Step]]] = {
+def in_the_bridge_s_words(answer: Answer) -> list[BridgeStep]:
+    """The bridge of Cursor's SDK calls tools back, and waits for them; it has no refusals, counts when a run is over, and knows no limit."""
+    if answer.fault is Fault.BEFORE:
+        return [sdk.error_end("unavailable", "Error")]
+    thought = sdk.thought_aloud(answer.thinking) if answer.thinking else []
+    said: list[BridgeStep] = [sdk.system(), *thought, *sdk.said(answer.text)]
+    calls = [Call(name, arguments, f"tool_{number}\nfc_{number}") for number, (name, arguments) in enumerate(answer.calls)]
+    started = [sdk.custom_tool_started(call.name, call.args, call.id or "") for call in calls]
+    if answer.fault is Fault.CUT_IN_CALL:
+        return [*said, *started, *(Fire(call.name, call.args, call.id) for call in calls), Cut()]
+    if answer.fault:
+        return [*said, Cut()]
+    prompt, completion = COUNTED
+    used = {"inputTokens": prompt, "outputTokens": completion, "totalTokens": prompt + completion}
+    if calls:
+        said += [*started, Calls(*calls)]
+    return [*said, *sdk.finish(answer.text, used=used)]
+
+
+SPEAKERS: dict[str, Callable[[Answer], Any]] = {
     "composer": in_composer_s_words,
     "captured": in_composer_s_words,
     "openai-chat": in_chat_s_words,
     "openai-responses": in_responses_words,
+    "sdk-bridge": in_the_bridge_s_words,
+    "website": in_website_words,
 }
 
 

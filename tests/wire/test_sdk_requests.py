@@ -80,7 +80,7 @@ def test_a_message_is_one_envelope():
 @pytest.mark.parametrize(
     ("body", "sent"),
     [
-        (cancel_run("r", "a"), {"runId": "r", "agentId": "a"}),
+        (cancel_run("r"), {"runId": "r"}),
         (close_agent("a"), {"agentId": "a"}),
         (delete_agent("a"), {"agentId": "a"}),
         (list_models("k"), {"options": {"apiKey": "k"}}),

@@ -1,0 +1,340 @@
+"""The bridge of Cursor's SDK as an upstream: its agents, asked with the caller's own key, with the client's tools as tools of theirs.
+
+Theory of operation: the bridge is a program of the vendor's, which runs beside the server (`pipeline.upstream.bridge.process`). A request becomes
+one message to a fresh agent, which is told the whole conversation (`pipeline.prompt.agent_message`) and offered the tools; one that is forbidden to
+call is offered none. When the agent calls tools, its run waits, and the request that brings the results goes on with it
+(`pipeline.upstream.bridge.parking`). A request that cannot, because the run is gone or the conversation is another one, is told to a fresh agent too,
+with a Notice `run_replayed`; and so is one whose run is lost before it has said anything to it.
+
+`open_sdk_bridge` holds what lives longer than a request: the supervisor, the listener for the agents' calls, and the tasks of the runs. At its end
+the runs end first, then the listener, then the bridge.
+
+Images are sent as bytes, as with Composer: those that came as `data:` URLs, and those that were fetched before. The models are those of the key's
+account, asked for where somebody wants their list, or an id is not known without it.
+
+Invariants: the key goes to the bridge on this machine and nowhere else, and names no run: its digest does. Nothing raises while streaming: faults are
+`Failed`, without the key in their words. Left alone: how long an answer may take (`pipeline.clocks`), and what calls are checked for (the machines).
+"""
+
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing, asynccontextmanager
+from functools import partial
+
+import anyio
+import msgspec
+from anyio.abc import TaskGroup
+
+from pipeline.credential import Credential, Kind, Secret
+from pipeline.errors import PenstockError, UpstreamTimeout, UpstreamUnusable
+from pipeline.events import Failed, Notice, Progress, UpstreamEvent
+from pipeline.identity import Identity
+from pipeline.models import DEFAULT_MODEL, FAST_MODEL, MODELS, Model, resolve_composer_model
+from pipeline.parameters import Family, ignored_by
+from pipeline.prompt.agent_message import agent_message, show_messages
+from pipeline.prompt.custom_tools import in_function_form
+from pipeline.prompt.transcript import check_parts
+from pipeline.prompt.unread import unread_by_prompts
+from pipeline.prompt.window import Overflow
+from pipeline.request import Request, Tool, ToolMode
+from pipeline.upstream.base import Outgoing
+from pipeline.upstream.bridge import states
+from pipeline.upstream.bridge.agent import Agent, Order
+from pipeline.upstream.bridge.calls import BridgeCalls
+from pipeline.upstream.bridge.launch import Launch
+from pipeline.upstream.bridge.listener import open_listener
+from pipeline.upstream.bridge.parking import TOO_LATE, Parking, replayed
+from pipeline.upstream.bridge.process import BridgeProcess
+from pipeline.upstream.bridge.run import Run, Waiting
+from pipeline.upstream.bridge.states import State
+from pipeline.upstream.bridge.turn import Turn, turn_of
+from pipeline.upstream.http import Client
+from pipeline.upstream.images import MAX_BYTES, Fetcher, ImageFile, fetch_images, images_left, most_fetched_bytes, read_images
+from pipeline.upstream.model_list import KEPT_SECONDS, LIST_COUNT, REASON_KEPT_SECONDS, Listing
+from pipeline.upstream.redaction import redacted
+from pipeline.upstream.request_window import check_length, fitted
+from pipeline.upstream.single_flight import Fresh, Held, SingleFlightCache, fingerprint
+from pipeline.usage.estimate import Counted, Method
+from pipeline.wire.sdk_models import Listed, Selection, as_model, selection_for
+from pipeline.wire.sdk_requests import AgentImage, User, Version
+
+NO_KEY = "This upstream is asked with a key of Cursor's, and the gateway's settings give it none."
+MAX_MODEL_ID_CHARS = 256
+LIST_SECONDS = 10.0
+"""How long the list of models is waited for; the bridge asks the vendor for it."""
+
+
+class SdkBridgeConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What one upstream is configured with.
+
+    `launch` is how the program is started. A call of a tool is passed on when nothing more came for `gather_seconds`, and its results are waited for
+    `park_seconds`, by `max_parked` runs at a time. `context_window`, in tokens, is that of every model, None that the bridge is the judge.
+    """
+
+    launch: Launch = Launch()
+    credential: Credential = Credential()
+    park_seconds: float = 300.0
+    gather_seconds: float = 0.2
+    max_parked: int = 100
+    context_window: int | None = None
+    context_overflow: Overflow | None = None
+    usage_method: Method = "calibrated"
+    max_image_bytes: int = MAX_BYTES
+
+
+class BridgeOutgoing(Outgoing, frozen=True, kw_only=True):
+    """A request for an agent; `turn` is what of it decides which one."""
+
+    turn: Turn
+
+
+class _Models(msgspec.Struct, frozen=True):
+    """The models of one key: as the bridge told them, and as ours."""
+
+    listed: tuple[Listed, ...] = ()
+    listing: Listing = Listing()
+
+
+class SdkBridgeUpstream:
+    """See the module. `open_sdk_bridge` makes one; `process` is the supervisor of its bridge, and `parking` knows the runs."""
+
+    def __init__(
+        self,
+        name: str,
+        config: SdkBridgeConfig,
+        client: Client,
+        process: BridgeProcess,
+        parking: Parking,
+        tasks: TaskGroup,
+        *,
+        fetcher: Fetcher | None = None,
+        identity: Identity | None = None,
+    ) -> None:
+        """`tasks` is where runs live; the others are those of `open_sdk_bridge`."""
+        self.name = name
+        self.writes_markers = False
+        self.keeps_promises = False
+        self._config = config
+        self._client = client
+        self.process = process
+        self.parking = parking
+        self._tasks = tasks
+        self._fetcher = fetcher
+        self._identity = identity or Identity()
+        self._calls = BridgeCalls(client, process)
+        self._accounts: SingleFlightCache[_Models] = SingleFlightCache(time.time, LIST_COUNT)
+
+    # -- models and identity -------------------------------------------------------------------------------------------------------------------
+
+    def models(self) -> Sequence[Model]:
+        """Those that Composer is known to list; the bridge is asked by `list_models`."""
+        return [self._with_window(model) for model in MODELS.values()]
+
+    def find_model(self, model_id: str) -> Model | None:
+        """Any id is one that the account may have; of some more is known."""
+        if len(model_id) > MAX_MODEL_ID_CHARS:
+            return None
+        resolved = resolve_composer_model(model_id)
+        return self._with_window(Model(model_id, model_id, "cursor") if resolved is None else MODELS[resolved])
+
+    async def list_models(self, key: str | None) -> Listing:
+        """The models of the account; never raises."""
+        try:
+            with anyio.fail_after(LIST_SECONDS):
+                held = await self._account(self._secret(key))
+        except TimeoutError:
+            return Listing(error=UpstreamTimeout(f"The bridge did not list its models within {LIST_SECONDS:g} seconds."))
+        except PenstockError as error:
+            return Listing(error=error)
+        return msgspec.structs.replace(held.value.listing, is_kept=held.is_kept)
+
+    async def me(self, key: str | None) -> User:
+        """Whose key it is; raises PenstockError."""
+        return await self._calls.me(self._secret(key), callers_key=self._is_callers)
+
+    async def version(self) -> Version:
+        """The versions of the bridge and of its protocol; raises PenstockError."""
+        return await self._calls.version()
+
+    # -- requests ------------------------------------------------------------------------------------------------------------------------------
+
+    async def prepared(self, request: Request) -> Request:
+        """The request with the images of the web in it. Raises RequestError for one that cannot be had."""
+        if self._fetcher is None or not most_fetched_bytes(request):
+            return request
+        check_parts(request)
+        config = self._config
+        check_length(request, config.context_window, config.context_overflow, method=config.usage_method)
+        return await fetch_images(request, self._fetcher, max_bytes=config.max_image_bytes)
+
+    def write(self, request: Request) -> Outgoing:
+        """The request as a fresh agent would be told it.
+
+        Raises:
+            RequestError: the conversation does not fit the window, or a part of it is nothing that is sent.
+        """
+        config = self._config
+        check_parts(request)
+        images = read_images(request, max_bytes=config.max_image_bytes)
+        turn = turn_of(request, images)
+        request = in_function_form(request)
+        within = fitted(request, config.context_window, config.context_overflow, write=agent_message, show=show_messages, method=config.usage_method)
+        return BridgeOutgoing(
+            within.request,
+            within.prompt.encode(),
+            within.prompt,
+            (*ignored_by(Family.SDK_BRIDGE, request), *unread_by_prompts(request)),
+            within.notices,
+            None if within.prompt_tokens is None else Counted(within.prompt_tokens, config.usage_method),
+            tuple(images_left(images, request, within.request)),
+            turn=turn,
+        )
+
+    async def stream(self, outgoing: Outgoing, key: str | None = None) -> AsyncGenerator[list[UpstreamEvent], None]:
+        """The answer; `key` is the caller's own, which is used where the upstream has none of its own."""
+        assert isinstance(outgoing, BridgeOutgoing)
+        parallel = outgoing.request.options.parallel_tool_calls
+        notices: list[UpstreamEvent] = []
+        try:
+            secret = self._secret(key)
+        except PenstockError as error:
+            yield [Failed(error)]
+            return
+        claim = self.parking.claim(outgoing.turn, fingerprint(secret))
+        if claim.notice is not None:
+            notices.append(claim.notice)
+        if claim.run is not None:
+            has_said = False
+            async with aclosing(claim.run.batches(parallel=parallel)) as batches:
+                async for batch in batches:
+                    if not has_said and _is_lost(claim.run, batch):
+                        break
+                    has_said = has_said or _says(batch)
+                    yield batch
+                else:
+                    return
+            notices.append(replayed(TOO_LATE[states.BROKEN]))
+        selection = await self._selection(outgoing.request, secret)
+        async with aclosing(self._begun(outgoing, secret, selection).batches(parallel=parallel)) as batches:
+            async for batch in batches:
+                if notices and _says(batch):
+                    # what comes first starts a client's clocks, and a Notice alone says nothing
+                    batch, notices = [*notices, *batch], []
+                yield batch
+
+    def _begun(self, outgoing: BridgeOutgoing, secret: str, selection: Selection) -> Run:
+        """A fresh agent's run, whose task has been started."""
+        request, config = outgoing.request, self._config
+        order = Order(
+            selection,
+            Secret(secret),
+            outgoing.prompt,
+            tuple(map(_image, outgoing.images)),
+            _offered(request),
+            callers_key=self._is_callers,
+        )
+        run = Run(
+            Agent(self._client, self.process),
+            order,
+            outgoing.turn,
+            key_digest=fingerprint(secret),
+            waiting=Waiting(config.gather_seconds, config.park_seconds),
+            new_id=partial(self._identity.new, "call_"),
+            changed=self.parking.changed,
+        )
+        self.parking.add(run)
+        self._tasks.start_soon(run.live)
+        return run
+
+    async def _selection(self, request: Request, secret: str) -> Selection:
+        """What the bridge is told of the model; its list is asked for where the id alone does not say it."""
+        effort = request.options.reasoning_effort
+        if effort is None and resolve_composer_model(request.model) in (DEFAULT_MODEL, FAST_MODEL):
+            return selection_for(request.model)
+        try:
+            held = await self._account(secret)
+        except PenstockError:
+            return selection_for(request.model, effort)  # the bridge has the last word
+        return selection_for(request.model, effort, held.value.listed)
+
+    async def _account(self, secret: str) -> Held[_Models]:
+        return await self._accounts.get(fingerprint(secret), partial(self._listed, secret))
+
+    async def _listed(self, secret: str) -> Fresh[_Models]:
+        try:
+            listed = await self._calls.list_models(secret, callers_key=self._is_callers)
+        except PenstockError as error:
+            return Fresh(_Models(listing=Listing(error=redacted(error, [secret]))), time.time() + REASON_KEPT_SECONDS)
+        models = {each.id: self._with_window(as_model(each)) for each in listed}
+        return Fresh(_Models(listed, Listing(tuple(models.values()))), time.time() + KEPT_SECONDS)
+
+    def _secret(self, key: str | None) -> str:
+        secret = self._config.credential.key(key)
+        if secret is None:
+            raise UpstreamUnusable(NO_KEY)
+        return secret
+
+    @property
+    def _is_callers(self) -> bool:
+        return self._config.credential.kind is Kind.CALLER
+
+    def _with_window(self, model: Model) -> Model:
+        window = self._config.context_window
+        return model if window is None else msgspec.structs.replace(model, context_window=window)
+
+
+@asynccontextmanager
+async def open_sdk_bridge(
+    name: str,
+    config: SdkBridgeConfig,
+    client: Client,
+    *,
+    fetcher: Fetcher | None = None,
+    identity: Identity | None = None,
+    supervisor: type[BridgeProcess] = BridgeProcess,
+) -> AsyncGenerator[SdkBridgeUpstream, None]:
+    """One upstream, whose bridge is started and supervised until the block is left.
+
+    `client` is shared and stays open; `identity` makes ids; without a `fetcher`, images of the web are refused; `supervisor` is for tests, which may
+    have no program to supervise. Raises OSError when there is no port to listen on.
+    """
+    parking = Parking(config.max_parked)
+    listener = await open_listener(parking.answer)
+    process = supervisor(name, config.launch, client, callback=listener.callback)
+    process.on_exit(parking.bridge_ended)
+    fault: Exception | None = None
+    async with anyio.create_task_group() as supervising:
+        supervising.start_soon(process.run)
+        async with anyio.create_task_group() as listening:
+            listening.start_soon(listener.run)
+            async with anyio.create_task_group() as runs:
+                try:
+                    yield SdkBridgeUpstream(name, config, client, process, parking, runs, fetcher=fetcher, identity=identity)
+                except Exception as raised:  # a task group would wrap it up
+                    fault = raised
+                finally:
+                    parking.stop()
+                    runs.cancel_scope.cancel()
+            listening.cancel_scope.cancel()
+        supervising.cancel_scope.cancel()
+    if fault is not None:
+        raise fault
+
+
+def _offered(request: Request) -> tuple[Tool, ...]:
+    """The tools that the agent is given."""
+    return () if request.tool_choice.mode is ToolMode.NONE else request.tools
+
+
+def _image(file: ImageFile) -> AgentImage:
+    return AgentImage(file.data, file.header.media_type, file.header.width, file.header.height)
+
+
+def _says(batch: list[UpstreamEvent]) -> bool:
+    return any(not isinstance(event, Notice | Progress) for event in batch)
+
+
+def _is_lost(run: Run, batch: list[UpstreamEvent]) -> bool:
+    """Whether a list that comes before anything else was said only tells that the run is lost."""
+    said = next((event for event in batch if not isinstance(event, Notice)), None)
+    return run.state is State.LOST and isinstance(said, Failed)
