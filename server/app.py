@@ -17,7 +17,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import MethodNotAllowed as NotAllowed
 
 from pipeline.emit.messages_error import error_body as messages_error
-from pipeline.errors import BodyTooLarge, MethodNotAllowed, PenstockError, RequestError, RouteNotFound
+from pipeline.errors import AuthenticationError, BodyTooLarge, MethodNotAllowed, PenstockError, QuotaExceeded, RequestError, RouteNotFound
 from pipeline.upstream.base import Upstream
 from server.access_log import word
 from server.answering import name_targets
@@ -90,6 +90,10 @@ def create_app(settings: Settings, upstreams: Mapping[str, Upstream], lifecycle:
     return app
 
 
+NOT_TO_BE_RETRIED = (AuthenticationError, QuotaExceeded)
+"""What clients send again by its status alone, and would be told the same: Claude Code tries a refused key eleven times, for minutes."""
+
+
 def error_response(error: PenstockError) -> Response:
     """An error as the response of the request in work."""
     record().error = error.code
@@ -97,6 +101,8 @@ def error_response(error: PenstockError) -> Response:
     response = Response(msgspec.json.encode(body), status=error.status, content_type="application/json")
     if error.retry_after_seconds is not None:
         response.headers["retry-after"] = str(min(MAX_RETRY_AFTER_SECONDS, max(1, -int(-error.retry_after_seconds // 1))))
+    if isinstance(error, NOT_TO_BE_RETRIED):
+        response.headers["x-should-retry"] = "false"
     if error.status == 401:
         response.headers["www-authenticate"] = "Bearer"
     return response

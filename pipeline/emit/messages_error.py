@@ -17,6 +17,9 @@ from pipeline.errors import (
     UpstreamTimeout,
 )
 
+DETAILED = frozenset({"thread_unsupported_request"})
+"""Codes that are the API's own, and which its clients read in `details`."""
+
 OF_STATUS = {404: "not_found_error", 413: "request_too_large"}
 
 # an error's class -> the API's word for it; the first that fits
@@ -44,7 +47,11 @@ def error_type(error: PenstockError) -> str:
 def error_object(error: PenstockError) -> dict[str, Any]:
     """What stands under `error`."""
     fields: dict[str, Any] = {"type": error_type(error), "message": error.message, "code": error.code}
-    return fields if error.param is None else {**fields, "param": error.param}
+    if error.param is not None:
+        fields["param"] = error.param
+    if error.code in DETAILED:
+        fields["details"] = {"error_code": error.code}
+    return fields
 
 
 def error_body(error: PenstockError, request_id: str | None = None) -> dict[str, Any]:

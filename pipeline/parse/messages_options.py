@@ -7,7 +7,8 @@ asked for all the same: the client has to send it back.
 
 `extra` has what an upstream of the same API takes as the client wrote it, and others in part or not at all: the numbers of sampling, `thinking`,
 `metadata`, the mark of a cache, and `output_config` without its format. What asks Anthropic's servers for something that no answer here has, or needs
-a header that is not passed on, is left out and named in the ledger. Ranges are those of the API.
+a header that is not passed on, is left out and named in the ledger. A `thread` is refused: a request that goes on with one holds its last turn alone.
+Ranges are those of the API.
 """
 
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from pipeline.errors import RequestError
+from pipeline.errors import RequestError, UnsupportedParameter
 from pipeline.events import Notice
 from pipeline.parameters import MAX_COUNT
 from pipeline.parse.body import is_object, read
@@ -33,12 +34,15 @@ KEPT_OBJECTS = ("thinking", "metadata", "cache_control")
 ONLY_ANTHROPIC = frozenset(
     {
         *("anthropic_beta", "anthropic_version", "betas", "billing_policy", "compaction", "container", "context_management", "diagnostics"),
-        *("fallback_credit_token", "fallbacks", "inference_geo", "mcp_servers", "service_tier", "speed", "thread", "user_profile_id", "workspace_id"),
+        *("fallback_credit_token", "fallbacks", "inference_geo", "mcp_servers", "service_tier", "speed", "user_profile_id", "workspace_id"),
     }
 )
 """What only Anthropic's servers read, and what needs a header of a beta, which is the operator's to send."""
 
 READ_HERE = frozenset({*NUMBERS, *KEPT_OBJECTS, "max_tokens", "stop_sequences", "output_config", "output_format"})
+
+THREAD_REFUSED = "thread_unsupported_request"
+"""That API's own code, at which its clients send the whole conversation, and no thread any more."""
 
 THINKS = ("enabled", "adaptive", "between_tools")
 EFFORT_UNNAMED = "medium"
@@ -65,7 +69,7 @@ def read_answer_options(fields: dict[str, Json], ledger: Ledger, *, parallel: bo
     """The options in a body; `parallel` is what the choice of tools says, `for_count` that there will be no answer.
 
     Raises:
-        RequestError: a wrong type, a number out of its range, an unknown format or way of thinking; `param` names the field.
+        RequestError: a wrong type, a number out of its range, an unknown format or way of thinking, a thread; `param` names the field.
 
     >>> body = {"max_tokens": 9000, "thinking": {"type": "enabled", "budget_tokens": 2048}}
     >>> found = read_answer_options(body, Ledger(), parallel=True, for_count=False)
@@ -73,6 +77,7 @@ def read_answer_options(fields: dict[str, Json], ledger: Ledger, *, parallel: bo
     (True, 2048, 'low')
     """
     given = {name: value for name, value in fields.items() if value not in EMPTY}
+    _refuse_thread(given)
     ledger.ignore(*(name for name in given if name in ONLY_ANTHROPIC))
     config = _object(given, "output_config")
     effort = text_at(config, "effort", "output_config")
@@ -88,6 +93,13 @@ def read_answer_options(fields: dict[str, Json], ledger: Ledger, *, parallel: bo
         reasoning_budget=budget,
     )
     return OptionsRead(options, _kept(given, config), notices)
+
+
+def _refuse_thread(given: dict[str, Json]) -> None:
+    """A conversation that the server holds: what goes on with one has neither its history nor its tools."""
+    if "thread" in given:
+        message = "No conversation is held here: send the whole of it, without thread."
+        raise UnsupportedParameter(message, code=THREAD_REFUSED, param="thread")
 
 
 def _object(fields: dict[str, Json], name: str) -> dict[str, Json]:

@@ -23,6 +23,7 @@ from pipeline.errors import (
     QuotaExceeded,
     RequestError,
     StreamCut,
+    UnsupportedParameter,
     UpstreamTimeout,
     UpstreamUnavailable,
     UpstreamUnusable,
@@ -289,3 +290,9 @@ def test_reasoning_may_be_signed_without_its_text():
     fold.add(events)
     assert reader.message == json.loads(WITHOUT_THOUGHTS.whole(HEAD, fold, USAGE))
     assert reader.complete == [{"type": "thinking", "thinking": "", "signature": "c2lnbmVk"}, {"type": "text", "text": "a"}]
+
+
+def test_a_code_of_the_api_s_own_stands_in_the_details_too():
+    error = UnsupportedParameter("x", code="thread_unsupported_request", param="thread")
+    said = error_body(error)["error"]
+    assert (said["details"], said["code"], said["param"]) == ({"error_code": "thread_unsupported_request"}, "thread_unsupported_request", "thread")

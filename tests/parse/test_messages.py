@@ -311,3 +311,10 @@ def test_what_the_route_knows_is_in_the_request():
 
 def test_no_field_is_read_twice():
     assert not READ_HERE & ONLY_ANTHROPIC
+
+
+def test_a_thread_is_refused_in_the_api_s_own_words():
+    for thread in ({"type": "create"}, {"type": "continue", "previous_message_id": "msg_1"}):
+        with pytest.raises(UnsupportedParameter) as refused:
+            parse_messages(json.dumps({"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}], "thread": thread}).encode())
+        assert (refused.value.code, refused.value.param) == ("thread_unsupported_request", "thread")

@@ -123,6 +123,7 @@ async def test_the_key_comes_in_either_header(tmp_path):
         refused = await client.post(PATH, json=ASK)
     assert refused.status_code == 401
     assert refused.json()["error"]["type"] == "authentication_error"
+    assert refused.headers["x-should-retry"] == "false"
 
 
 async def test_tokens_are_counted_without_an_answer():
