@@ -54,6 +54,7 @@ NOTICES: Mapping[str, str] = MappingProxyType(
         "unknown_finish_reason": "the upstream gave a reason for the end that is not known here",
         "unreadable_content": "content that is no text was left out",
         "agent_tool": "the SDK's agent used a tool of its own, which the gateway neither offered nor ran",
+        "turn_paused": "the upstream paused among tools that it runs itself; it goes on when it is sent the conversation with its answer",
         "run_usage": "the usage that the SDK measured is that of a run which answered several requests, and is not shown as the last one's",
         "call_withdrawn": "the SDK's agent gave up a call that it had made, before the client was given it",
         "run_replayed": "the SDK's run that had called the tools could not go on, and a fresh agent was told the whole conversation",
@@ -83,6 +84,9 @@ NOTICES: Mapping[str, str] = MappingProxyType(
         "reasoning_effort_dropped": "`reasoning_effort` was not sent, since the upstream takes none",
         "system_messages_joined": "the system messages were made one, in front, since the upstream's profile says that its models take no other",
         "tool_images_moved": "images in the results of tools were put into a user's message behind them, where Chat Completions allow them",
+        "system_message_as_user": "a system message between the others became text of the user's, since the upstream takes none there",
+        "thinking_left_out": "the model was not asked to think, since the upstream would refuse the request; the detail says why",
+        "trailing_space_removed": "white space at the end of an assistant's message was left out, since the upstream does not continue such a one",
         "asked_again": "the first answer did not keep what the request promised its client, and was asked for a second time",
         # -- what the route and the server did
         "fast_suffix_ignored": "the model's id ended in `-fast`, which names no other model here",

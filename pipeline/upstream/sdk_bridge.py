@@ -10,13 +10,12 @@ with a Notice `run_replayed`; and so is one whose run is lost before it has said
 the runs end first, then the listener, then the bridge.
 
 Images are sent as bytes, as with Composer: those that came as `data:` URLs, and those that were fetched before. The models are those of the key's
-account, asked for where somebody wants their list, or an id is not known without it.
+account (`pipeline.upstream.bridge.accounts`).
 
 Invariants: the key goes to the bridge on this machine and nowhere else, and names no run: its digest does. Nothing raises while streaming: faults are
 `Failed`, without the key in their words. Left alone: how long an answer may take (`pipeline.clocks`), and what calls are checked for (the machines).
 """
 
-import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
@@ -26,10 +25,10 @@ import msgspec
 from anyio.abc import TaskGroup
 
 from pipeline.credential import Credential, Kind, Secret
-from pipeline.errors import PenstockError, UpstreamTimeout, UpstreamUnusable
+from pipeline.errors import PenstockError, UpstreamUnusable
 from pipeline.events import Failed, Notice, Progress, UpstreamEvent
 from pipeline.identity import Identity
-from pipeline.models import DEFAULT_MODEL, FAST_MODEL, MODELS, Model, resolve_composer_model
+from pipeline.models import MODELS, Model, resolve_composer_model
 from pipeline.parameters import Family, ignored_by
 from pipeline.prompt.agent_message import agent_message, show_messages
 from pipeline.prompt.custom_tools import in_function_form
@@ -39,6 +38,7 @@ from pipeline.prompt.window import Overflow
 from pipeline.request import Request, Tool, ToolMode
 from pipeline.upstream.base import Outgoing
 from pipeline.upstream.bridge import states
+from pipeline.upstream.bridge.accounts import Accounts
 from pipeline.upstream.bridge.agent import Agent, Order
 from pipeline.upstream.bridge.calls import BridgeCalls
 from pipeline.upstream.bridge.launch import Launch
@@ -50,18 +50,15 @@ from pipeline.upstream.bridge.states import State
 from pipeline.upstream.bridge.turn import Turn, turn_of
 from pipeline.upstream.http import Client
 from pipeline.upstream.images import MAX_BYTES, Fetcher, ImageFile, fetch_images, images_left, most_fetched_bytes, read_images
-from pipeline.upstream.model_list import KEPT_SECONDS, LIST_COUNT, REASON_KEPT_SECONDS, Listing
-from pipeline.upstream.redaction import redacted
+from pipeline.upstream.model_list import Listing
 from pipeline.upstream.request_window import check_length, fitted
-from pipeline.upstream.single_flight import Fresh, Held, SingleFlightCache, fingerprint
+from pipeline.upstream.single_flight import fingerprint
 from pipeline.usage.estimate import Counted, Method
-from pipeline.wire.sdk_models import Listed, Selection, as_model, selection_for
+from pipeline.wire.sdk_models import Selection
 from pipeline.wire.sdk_requests import AgentImage, User, Version
 
 NO_KEY = "This upstream is asked with a key of Cursor's, and the gateway's settings give it none."
 MAX_MODEL_ID_CHARS = 256
-LIST_SECONDS = 10.0
-"""How long the list of models is waited for; the bridge asks the vendor for it."""
 
 
 class SdkBridgeConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,13 +83,6 @@ class BridgeOutgoing(Outgoing, frozen=True, kw_only=True):
     """A request for an agent; `turn` is what of it decides which one."""
 
     turn: Turn
-
-
-class _Models(msgspec.Struct, frozen=True):
-    """The models of one key: as the bridge told them, and as ours."""
-
-    listed: tuple[Listed, ...] = ()
-    listing: Listing = Listing()
 
 
 class SdkBridgeUpstream:
@@ -122,31 +112,27 @@ class SdkBridgeUpstream:
         self._fetcher = fetcher
         self._identity = identity or Identity()
         self._calls = BridgeCalls(client, process)
-        self._accounts: SingleFlightCache[_Models] = SingleFlightCache(time.time, LIST_COUNT)
+        self._accounts = Accounts(self._calls, callers_key=self._is_callers, context_window=config.context_window)
 
     # -- models and identity -------------------------------------------------------------------------------------------------------------------
 
     def models(self) -> Sequence[Model]:
         """Those that Composer is known to list; the bridge is asked by `list_models`."""
-        return [self._with_window(model) for model in MODELS.values()]
+        return [self._accounts.with_window(model) for model in MODELS.values()]
 
     def find_model(self, model_id: str) -> Model | None:
         """Any id is one that the account may have; of some more is known."""
         if len(model_id) > MAX_MODEL_ID_CHARS:
             return None
         resolved = resolve_composer_model(model_id)
-        return self._with_window(Model(model_id, model_id, "cursor") if resolved is None else MODELS[resolved])
+        return self._accounts.with_window(Model(model_id, model_id, "cursor") if resolved is None else MODELS[resolved])
 
     async def list_models(self, key: str | None) -> Listing:
         """The models of the account; never raises."""
         try:
-            with anyio.fail_after(LIST_SECONDS):
-                held = await self._account(self._secret(key))
-        except TimeoutError:
-            return Listing(error=UpstreamTimeout(f"The bridge did not list its models within {LIST_SECONDS:g} seconds."))
+            return await self._accounts.listing(self._secret(key))
         except PenstockError as error:
             return Listing(error=error)
-        return msgspec.structs.replace(held.value.listing, is_kept=held.is_kept)
 
     async def me(self, key: str | None) -> User:
         """Whose key it is; raises PenstockError."""
@@ -214,7 +200,7 @@ class SdkBridgeUpstream:
                 else:
                     return
             notices.append(replayed(TOO_LATE[states.BROKEN]))
-        selection = await self._selection(outgoing.request, secret)
+        selection = await self._accounts.selection(outgoing.request, secret)
         async with aclosing(self._begun(outgoing, secret, selection).batches(parallel=parallel)) as batches:
             async for batch in batches:
                 if notices and _says(batch):
@@ -246,28 +232,6 @@ class SdkBridgeUpstream:
         self._tasks.start_soon(run.live)
         return run
 
-    async def _selection(self, request: Request, secret: str) -> Selection:
-        """What the bridge is told of the model; its list is asked for where the id alone does not say it."""
-        effort = request.options.reasoning_effort
-        if effort is None and resolve_composer_model(request.model) in (DEFAULT_MODEL, FAST_MODEL):
-            return selection_for(request.model)
-        try:
-            held = await self._account(secret)
-        except PenstockError:
-            return selection_for(request.model, effort)  # the bridge has the last word
-        return selection_for(request.model, effort, held.value.listed)
-
-    async def _account(self, secret: str) -> Held[_Models]:
-        return await self._accounts.get(fingerprint(secret), partial(self._listed, secret))
-
-    async def _listed(self, secret: str) -> Fresh[_Models]:
-        try:
-            listed = await self._calls.list_models(secret, callers_key=self._is_callers)
-        except PenstockError as error:
-            return Fresh(_Models(listing=Listing(error=redacted(error, [secret]))), time.time() + REASON_KEPT_SECONDS)
-        models = {each.id: self._with_window(as_model(each)) for each in listed}
-        return Fresh(_Models(listed, Listing(tuple(models.values()))), time.time() + KEPT_SECONDS)
-
     def _secret(self, key: str | None) -> str:
         secret = self._config.credential.key(key)
         if secret is None:
@@ -277,10 +241,6 @@ class SdkBridgeUpstream:
     @property
     def _is_callers(self) -> bool:
         return self._config.credential.kind is Kind.CALLER
-
-    def _with_window(self, model: Model) -> Model:
-        window = self._config.context_window
-        return model if window is None else msgspec.structs.replace(model, context_window=window)
 
 
 @asynccontextmanager

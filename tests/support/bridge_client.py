@@ -19,12 +19,16 @@ from pipeline.upstream.bridge.process import BridgeProcess
 from pipeline.upstream.bridge.unary import Endpoint
 from pipeline.upstream.http import Client, open_client
 from pipeline.upstream.sdk_bridge import SdkBridgeConfig, SdkBridgeUpstream, open_sdk_bridge
+from tests.support import sdk_scripts as sdk
 from tests.support.fake_bridge import FakeBridge
+from tests.support.fake_bridge_steps import Call, Step
 
 KEY = "user-key-0123456789"
 READ = Tool("read", "Reads a file.", {"type": "object", "properties": {"path": {"type": "string"}}})
 GREP = Tool("grep", "Finds text.", {"type": "object", "properties": {"pattern": {"type": "string"}}})
 TOOLS = (READ, GREP)
+
+Steps = list[Step]
 
 
 def user(text: str, *parts: Part) -> Message:
@@ -37,6 +41,20 @@ def request(
     """A request; a text is a user's message."""
     turns = tuple(user(message) if isinstance(message, str) else message for message in messages)
     return Request(model, turns, tuple(tools), options=options or Options(), **fields)
+
+
+ASKED = request("What is in a.py?")
+
+# what runs do: a text; a look into a file and what was in it; and what a fresh agent says that is told of all that
+HELLO: Steps = [sdk.system(), sdk.thinking("Hm. "), sdk.delta("Hello "), sdk.delta("there."), *sdk.finish("Hello there.")]
+LOOK: Steps = [
+    sdk.system(),
+    sdk.delta("Let me look."),
+    Call("read", {"path": "a.py"}, "tool_1\nfc_2"),
+    sdk.delta("It is empty."),
+    *sdk.finish("It is empty."),
+]
+REPLAYED: Steps = [sdk.system(), sdk.delta("Once more."), *sdk.finish("Once more.")]
 
 
 def calls_of(events: Sequence[UpstreamEvent]) -> list[NativeToolCall]:

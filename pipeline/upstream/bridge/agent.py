@@ -106,11 +106,14 @@ class Agent:
         async with AsyncExitStack() as stack:
             try:
                 response = await stack.enter_async_context(self._sent_once(order))
-            except (UpstreamUnavailable, StreamCut):
-                if self.endpoint is None or not await self._bridge.is_over(self.endpoint, END_SEEN_SECONDS):
-                    raise
-                response = await stack.enter_async_context(self._sent_once(order))
-            yield response
+            except (UpstreamUnavailable, StreamCut) as error:
+                fault = error
+            else:
+                yield response
+                return
+            if self.endpoint is None or not await self._bridge.is_over(self.endpoint, END_SEEN_SECONDS):
+                raise fault
+            yield await stack.enter_async_context(self._sent_once(order))
 
     async def remove(self, run_id: str | None) -> None:
         """Leave nothing of it in the bridge; `run_id` names a run that is to be cancelled."""
@@ -119,7 +122,9 @@ class Agent:
         with anyio.move_on_after(REMOVE_SECONDS, shield=True) as self._working:
             if run_id is not None:
                 await self._asked(wire.CANCEL_RUN, wire.cancel_run(run_id))
-            await self._asked(wire.CLOSE_AGENT, wire.close_agent(self.id))
+            fault = await self._asked(wire.CLOSE_AGENT, wire.close_agent(self.id))
+            if fault is not None and fault.code == RUN_LOST and not self.is_sent:
+                return  # it was never made
             for pause in (*DELETE_PAUSES, None):
                 fault = await self._asked(wire.DELETE_AGENT, wire.delete_agent(self.id))
                 if fault is None or fault.code == RUN_LOST:  # which it also says of an agent that it does not know

@@ -74,7 +74,7 @@ class Run:
         self.state = State.STARTING
         self.why = ""
         self.agent = agent
-        self.turn = _without_results(turn)
+        self.turn = turn.bare
         self.key_digest = key_digest
         self.calls = PendingCalls()
         self._order: Order | None = order
@@ -198,7 +198,7 @@ class Run:
         """Give the results of the calls that were told; `batches` reads the answer to the request that brought them."""
         self._move(states.RESULTS)
         self._scope.deadline = math.inf
-        self.turn = _without_results(turn)
+        self.turn = turn.bare
         self._decoder.go_on()
         self.calls.answer(results)
 
@@ -225,11 +225,11 @@ class Run:
                 self._move(states.CALLED)
                 self._gather()
             while True:
-                while (piece := self._inbox.take()) is not None:
+                while self.state not in OVER and (piece := self._inbox.take()) is not None:
                     batch = self._read(piece)
                     if quiet.passes(batch) or not piece:
                         yield batch
-                    if self.state in OVER:
+                    if batch and isinstance(batch[-1], Finish | Failed):
                         return
                 if self.state in OVER:  # not by this request
                     yield [Failed(self._inbox.fault or UpstreamUnavailable("This gateway is shutting down."))]
@@ -304,10 +304,6 @@ class Run:
         if self.state is not before:
             self.why = what
             self._changed(self)
-
-
-def _without_results(turn: Turn) -> Turn:
-    return msgspec.structs.replace(turn, results=None, calls={})
 
 
 def _is_loss(error: PenstockError) -> bool:

@@ -46,6 +46,11 @@ class Turn(msgspec.Struct, frozen=True):
     calls: Mapping[str, str]
     results: tuple[Result, ...] | None
 
+    @property
+    def bare(self) -> "Turn":
+        """Without what only this request needs, to be kept."""
+        return msgspec.structs.replace(self, results=None, calls={})
+
 
 def turn_of(request: Request, images: Sequence[ImageFile] = ()) -> Turn:
     """Read a request; `images` are those of all its messages, in order."""

@@ -74,6 +74,12 @@ async def read_answer(stream: trio.SocketStream) -> tuple[int, bytes]:
     return int(top.split()[1]), body
 
 
+async def until(is_so: Callable[[], object]) -> None:
+    with trio.fail_after(2):
+        while not is_so():  # noqa: ASYNC110 - any state of any object
+            await trio.sleep(0.001)
+
+
 async def test_a_call_is_answered_and_the_connection_used_again():
     desk = Desk()
     async with serving(desk.answer) as listener, await connect(listener) as stream:
@@ -168,14 +174,11 @@ async def test_a_call_that_the_bridge_gives_up_is_cancelled_at_once(how):
     async with serving(desk.answer) as listener:
         stream = await connect(listener)
         await stream.send_all(post(listener))
-        while not desk.calls:
-            await trio.sleep(0.001)
+        await until(lambda: desk.calls)
         if how == "reset":
             stream.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         await trio.aclose_forcefully(stream)
-        with trio.fail_after(1):
-            while not desk.cancelled or listener.connection_count:
-                await trio.sleep(0.001)
+        await until(lambda: desk.cancelled and not listener.connection_count)
 
 
 async def test_calls_wait_side_by_side_each_on_its_connection():
@@ -184,8 +187,7 @@ async def test_calls_wait_side_by_side_each_on_its_connection():
     async with serving(desk.answer) as listener, await connect(listener) as one, await connect(listener) as other:
         await one.send_all(post(listener))
         await other.send_all(post(listener) + post(listener))  # a further request may wait behind it
-        while len(desk.calls) < 2:
-            await trio.sleep(0.001)
+        await until(lambda: len(desk.calls) == 2)
         desk.go.set()
         assert await read_answer(one) == (200, RESULT)
         assert await read_answer(other) == (200, RESULT)
@@ -232,8 +234,7 @@ async def test_the_end_closes_the_socket_and_all_connections():
     async with serving(desk.answer) as listener:
         stream = await connect(listener)
         await stream.send_all(post(listener))
-        while not desk.calls:
-            await trio.sleep(0.001)
+        await until(lambda: desk.calls)
     assert await stream.receive_some() == b""
     await stream.aclose()
     with pytest.raises(OSError, match="connect"):
