@@ -6,6 +6,7 @@ import pytest
 
 from tests.clients.client_process import no_outside, run_program
 from tests.clients.scripted_model import Gateway
+from tests.clients.test_claude_code import ClaudeCode
 from tests.clients.test_codex import Codex
 from tests.clients.test_llm import Llm
 from tests.clients.test_opencode import OpenCode
@@ -27,6 +28,8 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Generator[Gateway, None
 @pytest.mark.parametrize(
     ("program", "scenario"),
     [
+        ("anthropic_node.mjs", "stream"),
+        ("anthropic_python.py", "stream"),
         ("ai_sdk.mjs", "generate"),
         ("ai_sdk_responses.mjs", "generate"),
         ("openai_node.mjs", "plain"),
@@ -58,4 +61,12 @@ async def test_codex_makes_the_tour_of_a_tool_call(gateway, scratch):
         run = await Codex(scratch, gateway, outside).run("Count the words of notes.txt.")
     assert run.ended.status == 0, run.ended.err
     assert "tour of a tool call" in run.text[-1], run.ended.out
+    assert NO_MODEL in run.text[-1]
+
+
+async def test_claude_code_makes_the_tour_of_a_tool_call(gateway, scratch):
+    async with no_outside() as outside:
+        run = await ClaudeCode(scratch, gateway, outside).run("Read notes.txt.")
+    assert run.ended.status == 0, run.ended.err
+    assert [name for name, _ in run.calls] == ["Read"], run.ended.out
     assert NO_MODEL in run.text[-1]

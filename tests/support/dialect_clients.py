@@ -1,8 +1,9 @@
 """A client of each dialect that asks the same thing, and says in the same words what it got.
 
-A `Seen` holds what a person or an agent would go by: text and refusal together, since two of the dialects have one place for both; calls that may be
-run; why it ended; the usage; and the error's message where it failed. A call is one that may be run by its dialect's own sign: a proper
-`finish_reason` in Chat Completions, its item's `done` in the Responses API.
+A `Seen` holds what a person or an agent would go by: text and refusal together, since three of the dialects have one place for both; calls that may
+be run; why it ended; the usage; and the error's message where it failed. A call is one that may be run by its dialect's own sign: a proper
+`finish_reason` in Chat Completions, its item's `done` in the Responses API, its closed block and `tool_use` in Messages. Its arguments are written
+anew, since Messages has them as a value.
 """
 
 import json
@@ -12,11 +13,16 @@ from typing import Any
 import httpx
 import msgspec
 
+from tests.support.messages_reader import MessagesReader
 from tests.support.spoken_answers import TOOLS
 
 BROKEN = "the connection broke"
 ERROR_IN_TEXT = "**Error:** "
 CURSOR = "cursor"
+
+
+ENDS = {"end_turn": "stop", "tool_use": "tool_calls", "max_tokens": "length", "refusal": "content_filter"}
+"""The words of Messages for the end of an answer -> those of Chat Completions."""
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -74,13 +80,13 @@ def read_chat_stream(received: bytes) -> Seen:
     finish = next((choice["finish_reason"] for choice in choices if choice["finish_reason"]), None)
     assert received.endswith(b"data: [DONE]\n\n") == (finish is not None)
     usage = next((_chat_usage(chunk["usage"]) for chunk in chunks if chunk.get("usage")), None)
-    return Seen(text, thinking, tuple((name, arguments) for name, arguments in calls.values()) if finish else (), finish, usage, error)
+    return Seen(text, thinking, tuple((name, _anew(arguments)) for name, arguments in calls.values()) if finish else (), finish, usage, error)
 
 
 def read_chat(body: Mapping[str, Any]) -> Seen:
     [choice] = body["choices"]
     message = choice["message"]
-    calls = tuple((call["function"]["name"], call["function"]["arguments"]) for call in message.get("tool_calls") or ())
+    calls = tuple((call["function"]["name"], _anew(call["function"]["arguments"])) for call in message.get("tool_calls") or ())
     return Seen(message["content"] or "", message.get("reasoning_content") or "", calls, choice["finish_reason"], _chat_usage(body["usage"]))
 
 
@@ -142,7 +148,50 @@ def read_responses(response: Mapping[str, Any]) -> Seen:
 
 
 def _calls(items: Iterable[Mapping[str, Any]]) -> tuple[tuple[str, str], ...]:
-    return tuple((item["name"], item["arguments"]) for item in items if item["type"] == "function_call")
+    return tuple((item["name"], _anew(item["arguments"])) for item in items if item["type"] == "function_call")
+
+
+# -- Messages ----------------------------------------------------------------------------------------------------------------------------------
+
+
+def write_messages(fields: dict[str, Any], prompt: str, max_tokens: int | None) -> dict[str, Any]:
+    """A limit has to be there, so that there is one in the other dialects too."""
+    assert max_tokens is not None
+    tools = [{"name": name, "input_schema": schema} for name, schema in TOOLS.items()]
+    asked = {"messages": [{"role": "user", "content": prompt}], "tools": tools, "max_tokens": max_tokens}
+    return {**fields, **asked, "thinking": {"type": "adaptive"}, "output_config": {"effort": "high"}}
+
+
+def read_messages_stream(received: bytes) -> Seen:
+    reader = MessagesReader(received)
+    assert reader.stopped == (reader.error is None)
+    if reader.error is not None:
+        text, thinking = _written(reader.message, "text"), _written(reader.message, "thinking")
+        return Seen(text, thinking, error=reader.error["message"])
+    assert len(reader.complete) == len(reader.message["content"])
+    return read_messages(reader.message)
+
+
+def read_messages(message: Mapping[str, Any]) -> Seen:
+    finish = ENDS[message["stop_reason"]]
+    blocks = [block for block in message["content"] if block["type"] == "tool_use"] if finish == "tool_calls" else []
+    calls = tuple((block["name"], json.dumps(block["input"])) for block in blocks)
+    usage = message["usage"]
+    cached, reasoning = usage["cache_read_input_tokens"], usage["output_tokens_details"]["thinking_tokens"]
+    prompt, answer = usage["input_tokens"] + cached + usage["cache_creation_input_tokens"], usage["output_tokens"]
+    counted = prompt, answer, prompt + answer, cached, reasoning, usage["estimated"]
+    return Seen(_written(message, "text"), _written(message, "thinking"), calls, finish, counted)
+
+
+def _written(message: Mapping[str, Any], kind: str) -> str:
+    return "".join(block[kind] for block in message.get("content", ()) if block["type"] == kind)
+
+
+# ----------------------------------------------------------------------------------------------------------------------------------------------
+
+
+def _anew(arguments: str) -> str:
+    return json.dumps(json.loads(arguments))
 
 
 def _data(received: bytes) -> list[str]:
@@ -154,5 +203,6 @@ Dialect = tuple[str, Callable[[dict[str, Any], str, int | None], dict[str, Any]]
 DIALECTS: dict[str, Dialect] = {
     "chat": ("/v1/chat/completions", write_chat, read_chat_stream, read_chat),
     "responses": ("/v1/responses", write_responses, read_responses_stream, read_responses),
+    "messages": ("/v1/messages", write_messages, read_messages_stream, read_messages),
     CURSOR: ("/cursor/chat/completions", write_chat, read_cursor_stream, read_chat),
 }
