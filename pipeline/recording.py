@@ -36,6 +36,10 @@ from pipeline.models import resolve_composer_model, with_effort
 from pipeline.prompt.chat_body import ChatProfile, write_chat_body
 from pipeline.prompt.composer import assemble_prompt
 from pipeline.prompt.custom_tools import in_function_form
+from pipeline.prompt.foreign import in_dialect
+from pipeline.prompt.messages_body import write_messages_body
+from pipeline.prompt.messages_form import in_messages_form
+from pipeline.prompt.messages_profile import MessagesProfile
 from pipeline.prompt.responses_body import RESPONSES_PROFILE, write_responses_body
 from pipeline.prompt.website_messages import check_parts as check_website_parts
 from pipeline.prompt.website_messages import encode_body, new_trigger, site_messages, teaches_calls
@@ -45,6 +49,7 @@ from pipeline.scrub_events import scrub_events
 from pipeline.upstream.composer_write import connect_headers, write_message
 from pipeline.upstream.images import read_images
 from pipeline.upstream.replayed import KINDS as READERS
+from pipeline.wire.anthropic_messages import OWN_HEADERS
 from pipeline.wire.composer_errors import error_from_http
 from pipeline.wire.openai_chat import REQUEST_HEADERS
 from pipeline.wire.openai_errors import OpenAIErrors
@@ -203,6 +208,13 @@ def responses_body(request: Request) -> bytes:
     return write_responses_body(request, RESPONSES_PROFILE)
 
 
+def messages_body(request: Request) -> bytes:
+    """A request as a Messages body, under the profile that such an upstream has where nothing else is said."""
+    profile = MessagesProfile()
+    formed, _ = in_messages_form(in_function_form(in_dialect(request, "anthropic")), profile)
+    return write_messages_body(formed, profile).data
+
+
 def website_body(request: Request) -> bytes:
     """A request as a website takes it; raises WrongUse for what is no text.
 
@@ -222,6 +234,7 @@ KINDS = {
     "composer": Kind(composer_body, lambda: connect_headers(Identity()), scrub_stream, error_from_http),
     "openai-chat": Kind(chat_body, lambda: REQUEST_HEADERS, scrub_events, OpenAIErrors(callers_key=True).from_http),
     "openai-responses": Kind(responses_body, lambda: REQUEST_HEADERS, scrub_events, OpenAIErrors(callers_key=True).from_http),
+    "anthropic": Kind(messages_body, lambda: REQUEST_HEADERS | OWN_HEADERS, scrub_events, OpenAIErrors(callers_key=True).from_http),
     "website": Kind(website_body, lambda: REQUEST_HEADERS, scrub_events, WebsiteErrors(callers_key=True).from_http),
 }
 """`upstream` in meta.toml -> how such an upstream is recorded."""

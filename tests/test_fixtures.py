@@ -34,12 +34,13 @@ CASES = [load_case(path) for path in find_cases(ROOT)]
 LONG_CASE_EDGES = 4
 ENDINGS = (
     *(b'"finish_reason":"', b'"type":"response.completed"', b'{"result":{"agentId"'),
-    *(b'"type":"finish"', b'"type":"error"', b'"type":"abort"'),
+    *(b'"type":"finish"', b'"type":"error"', b'"type":"abort"', b'"type":"message_delta"'),
 )  # how an event begins that says how the answer ended
 FOLDERS = {
     "composer": "composer",
     "openai-chat": "openai_chat",
     "openai-responses": "openai_responses",
+    "anthropic": "anthropic",
     "website": "website",
     "sdk-bridge": "sdk_bridge",
 }  # the kind of upstream -> where its cases are

@@ -145,7 +145,9 @@ class MessagesStream:
                 return told + self._failure(unreadable_call()) if self._blocks.broken else told
 
     def _begin(self) -> bytes:
-        message = message_object(self._head, [], {"stop_reason": None, "stop_sequence": None}, self._usage())
+        # nothing is written yet, however much of the answer came with the first read
+        asked = msgspec.structs.replace(self._usage(), completion_tokens=0, reasoning_tokens=0)
+        message = message_object(self._head, [], {"stop_reason": None, "stop_sequence": None}, asked)
         return self._event("message_start", {"message": message})
 
     def _written(self, step: Step) -> bytes:

@@ -7,18 +7,24 @@ same object.
 """
 
 import re
+from typing import TypeVar
 
 import msgspec
 
 from pipeline.errors import UnsupportedParameter
 from pipeline.prompt.unread import bounded, unread_inside
-from pipeline.request import AnswerFormat, Message, OpaquePart, Part, Request
+from pipeline.request import AnswerFormat, ImagePart, Message, OpaquePart, Part, Request, TextPart, Tool, ToolCall
+
+Thing = TypeVar("Thing", bound=Message | TextPart | ImagePart | ToolCall | Tool | AnswerFormat)
 
 SHARED = frozenset({"temperature", "top_p"})
 """Fields of a body that mean the same in both dialects."""
 
-READ = frozenset({"thinking", "output_config"})
-"""Fields of Anthropic's API that are read, and kept beside that for an upstream that speaks it."""
+READ = {"anthropic": frozenset({"thinking", "output_config"})}
+"""Fields of a dialect that are read, and kept beside that for an upstream that speaks it."""
+
+UNDERSTOOD = {"anthropic": frozenset({"cache_control"})}
+"""Fields inside of messages and tools that clients of every dialect write for an upstream of this one, in its own words."""
 
 _PLAIN_WORD = re.compile(r"[\w.-]{1,64}", re.ASCII)
 
@@ -37,35 +43,41 @@ def in_dialect(request: Request, dialect: str) -> Request:
     """
     if request.dialect == dialect:
         return request
-    names = bounded((*(name for name in request.extra if name not in SHARED | READ), *unread_inside(request)))
+    understood = UNDERSTOOD.get(dialect, frozenset())
+    unnamed = SHARED | READ.get(request.dialect, frozenset())
+    inside = (name for name in unread_inside(request) if name.rpartition(".")[2] not in understood)
+    names = bounded((*(name for name in request.extra if name not in unnamed), *inside))
     return msgspec.structs.replace(
         request,
-        messages=tuple(_message(message, dialect) for message in request.messages),
-        tools=tuple(msgspec.structs.replace(tool, extra={}) if tool.extra else tool for tool in request.tools),
-        options=msgspec.structs.replace(request.options, answer_format=_format(request.options.answer_format)),
+        messages=tuple(_message(message, dialect, understood) for message in request.messages),
+        tools=tuple(_stripped(tool, understood) for tool in request.tools),
+        options=msgspec.structs.replace(request.options, answer_format=_stripped(request.options.answer_format, understood)),
         extra={name: value for name, value in request.extra.items() if name in SHARED},
         ignored=tuple(dict.fromkeys((*request.ignored, *names))),
         dialect=dialect,
     )
 
 
-def _message(message: Message, dialect: str) -> Message:
+def _message(message: Message, dialect: str, understood: frozenset[str]) -> Message:
+    message = _stripped(message, understood)
     return msgspec.structs.replace(
         message,
-        parts=tuple(_part(part, dialect) for part in message.parts),
-        tool_calls=tuple(msgspec.structs.replace(call, extra={}) if call.extra else call for call in message.tool_calls),
-        extra={},
+        parts=tuple(_part(part, dialect, understood) for part in message.parts),
+        tool_calls=tuple(_stripped(call, understood) for call in message.tool_calls),
     )
 
 
-def _part(part: Part, dialect: str) -> Part:
-    if isinstance(part, OpaquePart):
-        if part.dialect != dialect:
-            kind = part.kind if _PLAIN_WORD.fullmatch(part.kind) else "?"
-            raise UnsupportedParameter(f"{part.path} is of type {kind}, which this model's API has no form for.", param=part.path)
-        return part
-    return msgspec.structs.replace(part, extra={}) if part.extra else part
+def _part(part: Part, dialect: str, understood: frozenset[str]) -> Part:
+    if not isinstance(part, OpaquePart):
+        return _stripped(part, understood)
+    if part.dialect != dialect:
+        kind = part.kind if _PLAIN_WORD.fullmatch(part.kind) else "?"
+        raise UnsupportedParameter(f"{part.path} is of type {kind}, which this model's API has no form for.", param=part.path)
+    return part
 
 
-def _format(answer_format: AnswerFormat) -> AnswerFormat:
-    return msgspec.structs.replace(answer_format, extra={}) if answer_format.extra else answer_format
+def _stripped(thing: Thing, understood: frozenset[str]) -> Thing:
+    """The same without what is not understood."""
+    if not thing.extra:
+        return thing
+    return msgspec.structs.replace(thing, extra={name: value for name, value in thing.extra.items() if name in understood})

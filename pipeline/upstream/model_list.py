@@ -1,4 +1,4 @@
-"""Which models an OpenAI-compatible upstream says that it serves: `GET {base_url}/models`, asked seldom and never waited for long.
+"""Which models an upstream with a vendor's API says that it serves: `GET {base_url}/models`, asked seldom and never waited for long.
 
 Theory of operation: `ModelList.ask` gives the upstream's list under the credential that its chat requests have. The list is kept for five minutes,
 one for each key, under the key's full SHA-256; those who ask together share one call. A list that could not be had is kept as the reason why, for
@@ -6,6 +6,7 @@ half a minute, so that an upstream that is slow or gone is not asked, nor waited
 its own: one in five minutes is not worth keeping.
 
 Vendors add fields to OpenAI's `id`, `created` and `owned_by`, each under its own names; `CONTEXT_FIELDS` and the tables beside it say which are read.
+Anthropic's list has the same shape, with a date for `created`; its address and its headers are the caller's to say.
 What is not said stays unknown; a window that the operator set is that of every model. An entry without a usable id is left out.
 
 Invariants: nothing raises. The key and the operator's own headers go to the configured host only, and redirects are not followed. The answer is
@@ -15,7 +16,8 @@ the upstream's list does not say.
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from urllib.parse import urlsplit, urlunsplit
 
 import anyio
@@ -50,9 +52,9 @@ MAX_ID_CHARS = 256
 MAX_TOKENS = 100_000_000
 MAX_CREATED = 253_402_300_799  # the end of the year 9999
 
-# Where a list says how many tokens a model reads: Groq and Penstock; OpenRouter and Together; vLLM; Mistral and LM Studio.
-CONTEXT_FIELDS = ("context_window", "context_length", "max_model_len", "max_context_length")
-# Where it says how many tokens one answer may have: Penstock; Groq; OpenRouter, inside `top_provider`.
+# Where a list says how many tokens a model reads: Groq and Penstock; OpenRouter and Together; vLLM; Mistral and LM Studio; Anthropic.
+CONTEXT_FIELDS = ("context_window", "context_length", "max_model_len", "max_context_length", "max_input_tokens")
+# Where it says how many tokens one answer may have: Penstock and Anthropic; Groq; OpenRouter, inside `top_provider`.
 OUTPUT_FIELDS = ("max_tokens", "max_completion_tokens")
 NAME_FIELDS = ("name", "display_name")
 # The two fields of `pricing`, and how many tokens their US dollars are for: Penstock; OpenRouter.
@@ -89,12 +91,18 @@ class ModelList:
         context_window: int | None = None,
         key_header: str = "authorization",
         headers: Mapping[str, str] | None = None,
+        own_headers: Mapping[str, str] | None = None,
+        address: Callable[[str], str] = models_url,
         timeouts: Timeouts | None = None,
         clock: Clock = time.time,
     ) -> None:
-        """`key_header` and `headers` are those of the upstream's other requests; `timeouts` the client's; `clock` gives seconds since the epoch."""
+        """`key_header` and `headers` are those of the upstream's other requests, and so are `own_headers`, which are no secrets.
+
+        `address` gives the list's for a base URL; `timeouts` are the client's; `clock` gives seconds since the epoch.
+        """
         self._owner = owner
-        self._url = models_url(base_url)
+        self._url = address(base_url)
+        self._own_headers = dict(own_headers or {})
         self._credential = credential or Credential()
         self._context_window = context_window
         self._key_header = key_header
@@ -126,7 +134,8 @@ class ModelList:
         return Fresh(Listing(models), self._clock() + KEPT_SECONDS)
 
     async def _fetch(self, secret: str | None, errors: OpenAIErrors) -> tuple[Model, ...]:
-        headers = {**self._headers, "Accept": "application/json", "Accept-Encoding": "identity"}
+        given = {name.lower(): value for name, value in self._headers.items()}
+        headers = {**self._own_headers, **given, "accept": "application/json", "accept-encoding": "identity"}
         if secret is not None:
             headers[self._key_header] = f"Bearer {secret}" if self._key_header == "authorization" else secret
         try:
@@ -171,7 +180,7 @@ def read_model(entry: dict[str, Json], owner: str, context_window: int | None = 
         context_window=context_window or _first_count(entry, CONTEXT_FIELDS),
         max_tokens=_first_count(entry, OUTPUT_FIELDS) or _first_count(limits, OUTPUT_FIELDS),
         price=_price(as_object(entry.get("pricing"))),
-        created=_first_count(entry, ("created",), MAX_CREATED),
+        created=_first_count(entry, ("created",), MAX_CREATED) or _date(entry.get("created_at")),
     )
 
 
@@ -184,6 +193,16 @@ def _first_count(entry: dict[str, Json], fields: Sequence[str], most: int = MAX_
     # a bool is an int, and is no count
     counts = (value for field in fields if isinstance(value := entry.get(field), int) and not isinstance(value, bool))
     return next((value for value in counts if 0 < value <= most), None)
+
+
+def _date(value: Json) -> int | None:
+    """A date and time (RFC 3339) in seconds since the epoch; Anthropic writes the epoch itself where it is not known."""
+    try:
+        date = datetime.fromisoformat(value) if isinstance(value, str) else None
+        seconds = 0 if date is None else int((date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp())
+    except (ValueError, OverflowError):
+        return None
+    return seconds if 0 < seconds <= MAX_CREATED else None
 
 
 def _price(pricing: dict[str, Json]) -> Price | None:

@@ -8,8 +8,9 @@ from pipeline.parameters import Family, ignored_by
 from pipeline.prompt.chat_body import left_out, not_passed, not_passed_inside, write_chat_body
 from pipeline.prompt.chat_form import images_behind_results, single_system
 from pipeline.request import Request
+from pipeline.upstream.api_http import call_ids
 from pipeline.upstream.base import Outgoing
-from pipeline.upstream.openai_http import CHAT, OpenAIConfig, OpenAIUpstream, call_ids, endpoint_url
+from pipeline.upstream.openai_http import CHAT, OpenAIConfig, OpenAIUpstream, endpoint_url
 from pipeline.wire.openai_chat import OpenAIChatDecoder
 from pipeline.wire.openai_errors import OpenAIErrors
 

@@ -11,8 +11,9 @@ from pipeline.parameters import Family, ignored_by
 from pipeline.prompt.chat_body import ChatProfile
 from pipeline.prompt.responses_body import RESPONSES_PROFILE, left_out, not_passed, not_passed_inside, write_responses_body
 from pipeline.request import Request
+from pipeline.upstream.api_http import call_ids
 from pipeline.upstream.base import Outgoing
-from pipeline.upstream.openai_http import RESPONSES, OpenAIConfig, OpenAIUpstream, call_ids
+from pipeline.upstream.openai_http import RESPONSES, OpenAIConfig, OpenAIUpstream
 from pipeline.wire.openai_errors import OpenAIErrors
 from pipeline.wire.openai_responses import OpenAIResponsesDecoder
 

@@ -33,6 +33,7 @@ from pipeline.prompt.website_messages import prompt_text as website_text
 from pipeline.request import Request
 from pipeline.upstream.base import Outgoing
 from pipeline.usage.estimate import tokens_of
+from pipeline.wire.anthropic_messages import AnthropicDecoder
 from pipeline.wire.composer import ComposerDecoder
 from pipeline.wire.openai_chat import OpenAIChatDecoder
 from pipeline.wire.openai_responses import OpenAIResponsesDecoder
@@ -69,6 +70,10 @@ def _openai_chat(prompt: str, model: Model | None) -> Decoder:
 
 def _openai_responses(prompt: str, model: Model | None) -> Decoder:
     return OpenAIResponsesDecoder(new_id=partial(Identity.frozen().new, "call_"))
+
+
+def _anthropic(prompt: str, model: Model | None) -> Decoder:
+    return AnthropicDecoder(new_id=partial(Identity.frozen().new, "toolu_"))
 
 
 def _sdk_bridge(prompt: str, model: Model | None) -> Decoder:
@@ -112,6 +117,7 @@ KINDS = {
     "composer": Kind(_composer, assemble_prompt, writes_markers=True, keeps_promises=False),
     "openai-chat": Kind(_openai_chat, prompt_text),
     "openai-responses": Kind(_openai_responses, prompt_text, custom_tools=True),
+    "anthropic": Kind(_anthropic, prompt_text),
     "website": Kind(_website, _website_prompt, writes_markers=True, keeps_promises=False, trigger=_website_trigger),
     "sdk-bridge": Kind(_sdk_bridge, agent_message, keeps_promises=False),
 }

@@ -84,8 +84,8 @@ def test_it_begins_with_an_empty_message_and_the_prompt_s_tokens():
         **{"stop_reason": None, "stop_sequence": None, "usage": start["message"]["usage"]},
     }
     usage = start["message"]["usage"]
-    assert [usage[name] for name in ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens")] == [60, 10, 30, 20]
-    assert (usage["estimated"], usage["output_tokens_details"], usage["service_tier"]) == (False, {"thinking_tokens": 5}, "standard")
+    assert [usage[name] for name in ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens")] == [60, 10, 30, 0]
+    assert (usage["estimated"], usage["output_tokens_details"], usage["service_tier"]) == (False, {"thinking_tokens": 0}, "standard")
 
 
 def test_text():

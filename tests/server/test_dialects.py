@@ -12,6 +12,7 @@ import pytest
 from pipeline.cases import Case, Meta, write_case
 from pipeline.upstream.captured import PREFIX, CapturedUpstream
 from server.settings import Route, Settings, Target
+from tests.support.anthropic_words import ENDPOINT as MESSAGES
 from tests.support.composer_backend import composer_backend
 from tests.support.composer_server import ENDPOINT
 from tests.support.dialect_clients import BROKEN, DIALECTS, Seen, ask
@@ -28,9 +29,9 @@ OWN_ROUTE = 'display_reasoning = "field"'
 """With it Cursor gets the reasoning beside the text, as the other clients do."""
 
 KEEP_NO_LIMIT = ("composer", "captured", "sdk-bridge")
-REFUSE_NOTHING = (*KEEP_NO_LIMIT, "website")
-"""Kinds that have no word for a refusal."""
-PATHS = {"openai-chat": CHAT, "openai-responses": RESPONSES, "website": WEBSITE}
+REFUSE_NOTHING = (*KEEP_NO_LIMIT, "website", "anthropic")
+"""Kinds that have no word for a refusal, and one where it is how an answer ends, of which dialects have different words."""
+PATHS = {"openai-chat": CHAT, "openai-responses": RESPONSES, "anthropic": MESSAGES, "website": WEBSITE}
 MAX_TOKENS = 8
 """What a client allows where an answer of theirs is to be cut short: the gateway does that, while the others' upstreams do it themselves."""
 

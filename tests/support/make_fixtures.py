@@ -19,7 +19,8 @@ from pipeline.clocks import Timeouts
 from pipeline.recording import Outcome, Recording, folder_for, keep_reads, record
 from pipeline.upstream.http import open_client, opened, pieces
 from pipeline.wire.sdk_requests import SEND, STREAM_HEADERS, send
-from tests.support import codex_scripts, cursor_scripts, openai_scripts, responses_scripts, sdk_scripts, website_scripts
+from tests.support import anthropic_scripts, codex_scripts, cursor_scripts, openai_scripts, responses_scripts, sdk_scripts, website_scripts
+from tests.support.anthropic_words import ENDPOINT as ANTHROPIC
 from tests.support.composer_scripts import SCRIPTS, Scripted, encode_body
 from tests.support.composer_server import composer_server
 from tests.support.openai_server import openai_server
@@ -61,6 +62,13 @@ async def make_responses(name: str, out: Path, *, force: bool = False) -> Outcom
         return await record_openai("openai-responses", server.origin + RESPONSES, scripted, out, force=force)
 
 
+async def make_anthropic(name: str, out: Path, *, force: bool = False) -> Outcome:
+    """The same for a case of the server with Anthropic's API."""
+    scripted = anthropic_scripts.SCRIPTS[name]
+    async with openai_server(scripted.steps, ANTHROPIC) as server:
+        return await record_openai("anthropic", server.origin + ANTHROPIC, scripted, out, force=force)
+
+
 async def make_website(name: str, out: Path, *, force: bool = False) -> Outcome:
     """The same for a case of the website."""
     scripted = website_scripts.SCRIPTS[name]
@@ -100,6 +108,7 @@ async def make_sdk(name: str, out: Path, *, force: bool = False) -> Outcome:
 
 # the folder of the fixtures -> its scripts, and what records one
 FOLDERS = {
+    "anthropic": (anthropic_scripts.SCRIPTS, make_anthropic),
     "composer": (SCRIPTS | codex_scripts.COMPOSER, make),
     "openai_chat": (openai_scripts.SCRIPTS | cursor_scripts.CHAT | codex_scripts.CHAT, make_chat),
     "openai_responses": (responses_scripts.SCRIPTS | cursor_scripts.RESPONSES, make_responses),

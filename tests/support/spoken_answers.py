@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from pipeline.wire.composer import encode_end, encode_text, encode_thinking
+from tests.support import anthropic_words as anthropic
 from tests.support import openai_server as chat
 from tests.support import responses_events as responses
 from tests.support import sdk_scripts as sdk
@@ -130,6 +131,26 @@ def in_responses_words(answer: Answer) -> list[Step]:
     ]
 
 
+def in_messages_words(answer: Answer) -> list[Step]:
+    """Anthropic's Messages, where the end says that it is a refusal; nothing else tells one from text."""
+    if answer.fault is Fault.BEFORE:
+        return [_refused()]
+    said, index = [anthropic.start(COUNTED[0])], 0
+    if answer.thinking:
+        said += anthropic.thought(tokens(answer.thinking), 0, anthropic.SIGNATURE)
+        index = 1
+    if text := answer.text or answer.refusal:
+        said += anthropic.spoken(tokens(text), index)
+        index += 1
+    for number, (name, arguments) in enumerate(answer.calls):
+        events = anthropic.called(name, _pieces(arguments, answer), index + number, f"toolu_{number}")
+        said += events[:-1] if answer.fault is Fault.CUT_IN_CALL else events
+    if answer.fault:
+        return [*said, Cut()]
+    reason = "max_tokens" if answer.is_cut_short else "tool_use" if answer.calls else "refusal" if answer.refusal else "end_turn"
+    return [*said, anthropic.end(reason, COUNTED[1])]
+
+
 def in_the_bridge_s_words(answer: Answer) -> list[BridgeStep]:
     """The bridge of Cursor's SDK calls tools back, and waits for them; it has no refusals, counts when a run is over, and knows no limit."""
     if answer.fault is Fault.BEFORE:
@@ -154,6 +175,7 @@ SPEAKERS: dict[str, Callable[[Answer], Any]] = {
     "captured": in_composer_s_words,
     "openai-chat": in_chat_s_words,
     "openai-responses": in_responses_words,
+    "anthropic": in_messages_words,
     "sdk-bridge": in_the_bridge_s_words,
     "website": in_website_words,
 }

@@ -67,6 +67,19 @@ VENDORS = {
         },
         Model("composer-2.5", "Composer 2.5", "cursor", 200000, 9, Price(0.5, 2.5)),
     ),
+    "Anthropic": (
+        {
+            "type": "model",
+            "id": "claude-sonnet-5",
+            "display_name": "Claude Sonnet 5",
+            "created_at": "2026-02-19T00:00:00Z",
+            "max_input_tokens": 1_000_000,
+            "max_tokens": 128_000,
+        },
+        Model("claude-sonnet-5", "Claude Sonnet 5", "local", 1_000_000, 128_000, created=1_771_459_200),
+    ),
+    "Anthropic, of unknown age": ({"id": "c", "display_name": "C", "created_at": "1970-01-01T00:00:00Z"}, Model("c", "C", "local")),
+    "a date that is none": ({"id": "c", "created_at": "soon"}, Model("c", "c", "local")),
     "the id alone": ({"id": "x"}, Model("x", "x", "local")),
 }
 

@@ -167,7 +167,7 @@ async def test_a_key_that_cannot_be_sent_opens_no_connection(credential, key, er
 async def test_a_missing_image_capability_is_told_before_anything_is_sent():
     content = [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]
     async with direct() as client:
-        upstream = OpenAIChatUpstream("kimi", OpenAIChatConfig("http://127.0.0.1:9", OWN, ChatProfile(images=False)), client)
+        upstream = OpenAIChatUpstream("kimi", OpenAIChatConfig("http://127.0.0.1:9", OWN, profile=ChatProfile(images=False)), client)
         with pytest.raises(UnsupportedParameter):
             upstream.write(parse(messages=[{"role": "user", "content": content}]))
 
@@ -390,7 +390,7 @@ async def test_a_custom_tool_s_call_is_raw_text_for_the_client_whatever_the_upst
     script = [chunk(tool_calls=[{"index": 0, "id": "a", "type": next(iter(inner)), **inner}]), chunk("tool_calls"), DONE]
     request = Request("m", HELLO.messages, (Tool("patch", custom=True),))
     async with openai_server(script) as server, direct() as client:
-        upstream = OpenAIChatUpstream("kimi", OpenAIChatConfig(server.origin, OWN, ChatProfile(custom_tools=native)), client)
+        upstream = OpenAIChatUpstream("kimi", OpenAIChatConfig(server.origin, OWN, profile=ChatProfile(custom_tools=native)), client)
         _, whole = await collect(Exchange(request, upstream, Terms()))
     assert server.requests[0].json["tools"][0]["type"] == ("custom" if native else "function")
     assert [(call.name, call.arguments) for call in whole.calls] == [("patch", "a\nb")]

@@ -74,7 +74,7 @@ async def test_what_has_no_effect_is_named_when_the_request_is_written():
 async def test_a_summary_that_is_asked_for_is_not_named_as_ignored(effort, asked, told):
     request = parse(reasoning={"effort": "low" if asked else "none", "summary": "auto"})
     async with direct() as client:
-        config = OpenAIResponsesConfig("https://a.example", OWN, ChatProfile(reasoning_effort=effort))
+        config = OpenAIResponsesConfig("https://a.example", OWN, profile=ChatProfile(reasoning_effort=effort))
         outgoing = OpenAIResponsesUpstream("gpt", config, client).write(request)
     assert ("summary" in json.loads(outgoing.body).get("reasoning", {})) is not told
     assert ("reasoning.summary" in outgoing.ignored) is told
@@ -94,7 +94,7 @@ async def test_a_custom_tool_s_call_is_raw_text_for_the_client_whatever_the_upst
     item = PATCHED if native else wrapped
     script = [*called(item, in_pieces(item["input" if native else "arguments"])), completed(item)]
     async with openai_server(script, ENDPOINT) as server, direct() as client:
-        config = OpenAIResponsesConfig(server.origin, OWN, ChatProfile(custom_tools=native))
+        config = OpenAIResponsesConfig(server.origin, OWN, profile=ChatProfile(custom_tools=native))
         _, whole = await collect(Exchange(FIX_IT, OpenAIResponsesUpstream("gpt", config, client), Terms()))
     assert server.requests[0].json["tools"][0]["type"] == ("custom" if native else "function")
     assert [(call.name, call.arguments) for call in whole.calls] == [("ApplyPatch", PATCH)]

@@ -90,6 +90,36 @@ HTTP = {
     "503": (503, b"", UpstreamUnavailable, None),
     "504": (504, b"", UpstreamTimeout, None),
     "529": (529, body(type="overloaded_error"), UpstreamUnavailable, None),
+    "anthropic: model": (404, body(message="model: claude-opus-9", type="not_found_error"), ModelNotFound, None),
+    "anthropic: path": (404, body(message="Not Found", type="not_found_error"), UpstreamUnusable, "upstream_endpoint_gone"),
+    "anthropic: credit": (
+        400,
+        body(message="Your credit balance is too low to access the Anthropic API.", type="invalid_request_error"),
+        PaymentRequired,
+        None,
+    ),
+    "anthropic: bill": (402, body(message="x", type="billing_error"), PaymentRequired, None),
+    "anthropic: long": (
+        400,
+        body(message="prompt is too long: 200123 tokens > 200000 maximum", type="invalid_request_error"),
+        ContextLengthExceeded,
+        None,
+    ),
+    "anthropic: long with its answer": (
+        400,
+        body(message="input length and `max_tokens` exceed context limit: 190000 + 32000 > 200000", type="invalid_request_error"),
+        ContextLengthExceeded,
+        None,
+    ),
+    "anthropic: large": (413, body(message="Request exceeds the maximum size", type="request_too_large"), RequestError, "request_too_large"),
+    "anthropic: 500": (500, body(message="Internal server error", type="api_error"), UpstreamError, None),
+    "anthropic: rate": (429, body(message="slow", type="rate_limit_error"), RateLimited, None),
+    "anthropic: spend": (
+        429,
+        body(message="x", type="rate_limit_error", details={"error_code": "enforced_spend_limit_reached"}),
+        QuotaExceeded,
+        "insufficient_quota",
+    ),
     "301": (301, b"", UpstreamUnusable, "upstream_endpoint_gone"),
     "307": (307, b"", UpstreamUnusable, "upstream_endpoint_gone"),
     "204": (204, b"", UpstreamError, None),
@@ -124,7 +154,7 @@ def test_a_status_inside_a_stream_counts_as_one(status, place):
 
 
 def test_texts_are_read_only_where_a_word_or_status_says_little():
-    assert len(TEXTS) == 3
+    assert len(TEXTS) == 5
     assert type(CALLERS.from_stream({"message": "prompt is too long: 9 tokens"})) is ContextLengthExceeded
     assert type(CALLERS.from_http(503, {}, body(message="prompt is too long"))) is UpstreamUnavailable
 
