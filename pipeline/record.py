@@ -18,7 +18,8 @@ import anyio
 
 from pipeline.errors import PenstockError
 from pipeline.expectations import SURFACES
-from pipeline.recording import KINDS, Outcome, Recording, WrongUse, check_url, record
+from pipeline.recording import Outcome, Recording, check_url, record
+from pipeline.recording_kinds import KINDS, WrongUse
 from pipeline.scrub import SHORTEST_LITERAL
 from pipeline.upstream.composer_write import FIXED_HEADERS
 

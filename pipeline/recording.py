@@ -28,32 +28,12 @@ import msgspec
 import pipeline
 from pipeline.cases import META, REQUEST, STREAM, Case, Meta, write_case
 from pipeline.clocks import Timeouts
-from pipeline.errors import PenstockError, ProtocolViolation, RequestError, StreamCut, UpstreamError, UpstreamTimeout
+from pipeline.errors import PenstockError, ProtocolViolation, StreamCut, UpstreamError, UpstreamTimeout
 from pipeline.events import Failed
 from pipeline.expectations import SURFACES
-from pipeline.identity import Identity
-from pipeline.models import resolve_composer_model, with_effort
-from pipeline.prompt.chat_body import ChatProfile, write_chat_body
-from pipeline.prompt.composer import assemble_prompt
-from pipeline.prompt.custom_tools import in_function_form
-from pipeline.prompt.foreign import in_dialect
-from pipeline.prompt.messages_body import write_messages_body
-from pipeline.prompt.messages_form import in_messages_form
-from pipeline.prompt.messages_profile import MessagesProfile
-from pipeline.prompt.responses_body import RESPONSES_PROFILE, write_responses_body
-from pipeline.prompt.website_messages import check_parts as check_website_parts
-from pipeline.prompt.website_messages import encode_body, new_trigger, site_messages, teaches_calls
-from pipeline.request import Request
-from pipeline.scrub import Scrubber, scrub_stream
-from pipeline.scrub_events import scrub_events
-from pipeline.upstream.composer_write import connect_headers, write_message
-from pipeline.upstream.images import read_images
+from pipeline.recording_kinds import KINDS, Kind, WrongUse
+from pipeline.scrub import Scrubber
 from pipeline.upstream.replayed import KINDS as READERS
-from pipeline.wire.anthropic_messages import OWN_HEADERS
-from pipeline.wire.composer_errors import error_from_http
-from pipeline.wire.openai_chat import REQUEST_HEADERS
-from pipeline.wire.openai_errors import OpenAIErrors
-from pipeline.wire.website_errors import WebsiteErrors
 
 if TYPE_CHECKING:
     from pipeline.upstream.http import Response
@@ -61,10 +41,6 @@ if TYPE_CHECKING:
 MAX_ERROR_BYTES = 65_536
 ERROR_SECONDS = 5.0
 """How long the body of an HTTP error may take; what has come by then is not waited for any longer."""
-
-
-class WrongUse(Exception):
-    """The command cannot be carried out as it was given; the message says why."""
 
 
 class Recording(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,15 +61,6 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True):
     source: str = f"recorded over the network with penstock record {pipeline.__version__}"
     force: bool = False
     timeouts: Timeouts = Timeouts()
-
-
-class Kind(msgspec.Struct, frozen=True):
-    """What one kind of upstream is sent, and how its answers are scrubbed and its refusals read."""
-
-    body: Callable[[Request], bytes]
-    headers: Callable[[], Mapping[str, str]]
-    scrub: Callable[[Scrubber, bytes, list[int], str], tuple[bytes, list[int]]]
-    refusal: Callable[[int, Mapping[str, str], bytes], PenstockError]
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -187,57 +154,6 @@ def folder_for(path: Path, *, force: bool) -> Generator[None, None, None]:
             with suppress(OSError):  # what is in it stays: it may be half of a case that could not be written to its end
                 folder.rmdir()
         raise
-
-
-def composer_body(request: Request) -> bytes:
-    """A request as the bytes that Composer takes, with fresh ids; raises WrongUse for images that are not in the request itself."""
-    try:
-        images = read_images(request)
-    except RequestError as error:
-        raise WrongUse(error.message) from None
-    return write_message(request, assemble_prompt(request), Identity(), images=images)
-
-
-def chat_body(request: Request) -> bytes:
-    """A request as a Chat Completions body; nothing that the client sent is left out of it for want of a profile."""
-    return write_chat_body(request, ChatProfile())
-
-
-def responses_body(request: Request) -> bytes:
-    """A request as a Responses body, under the profile that such an upstream has where nothing else is said."""
-    return write_responses_body(request, RESPONSES_PROFILE)
-
-
-def messages_body(request: Request) -> bytes:
-    """A request as a Messages body, under the profile that such an upstream has where nothing else is said."""
-    profile = MessagesProfile()
-    formed, _ = in_messages_form(in_function_form(in_dialect(request, "anthropic")), profile)
-    return write_messages_body(formed, profile).data
-
-
-def website_body(request: Request) -> bytes:
-    """A request as a website takes it; raises WrongUse for what is no text.
-
-    The calls that it teaches have the trigger of a frozen identity, so that whoever replays the recording knows it.
-    """
-    try:
-        check_website_parts(request)
-    except RequestError as error:
-        raise WrongUse(error.message) from None
-    written = in_function_form(request)
-    trigger = new_trigger(Identity.frozen()) if teaches_calls(written) else ""
-    model = resolve_composer_model(request.model) or request.model
-    return encode_body(site_messages(written, trigger=trigger), with_effort(model, request.options.reasoning_effort), Identity())
-
-
-KINDS = {
-    "composer": Kind(composer_body, lambda: connect_headers(Identity()), scrub_stream, error_from_http),
-    "openai-chat": Kind(chat_body, lambda: REQUEST_HEADERS, scrub_events, OpenAIErrors(callers_key=True).from_http),
-    "openai-responses": Kind(responses_body, lambda: REQUEST_HEADERS, scrub_events, OpenAIErrors(callers_key=True).from_http),
-    "anthropic": Kind(messages_body, lambda: REQUEST_HEADERS | OWN_HEADERS, scrub_events, OpenAIErrors(callers_key=True).from_http),
-    "website": Kind(website_body, lambda: REQUEST_HEADERS, scrub_events, WebsiteErrors(callers_key=True).from_http),
-}
-"""`upstream` in meta.toml -> how such an upstream is recorded."""
 
 
 async def _exchange(recording: Recording, body: bytes, reads: list[tuple[float, bytes]], watch: Watch | None) -> UpstreamError | None:

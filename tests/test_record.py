@@ -13,7 +13,8 @@ from pipeline.clocks import Timeouts
 from pipeline.errors import StreamCut, UpstreamTimeout
 from pipeline.parse.chat import parse_chat
 from pipeline.prompt.composer import assemble_prompt
-from pipeline.recording import Recording, WrongUse, keep_reads, record
+from pipeline.recording import Recording, keep_reads, record
+from pipeline.recording_kinds import WrongUse
 from pipeline.upstream.http import open_client
 from pipeline.wire.composer import ComposerDecoder, encode_end, encode_text
 from server.cli import main

@@ -5,7 +5,8 @@ import pytest
 from pipeline.cases import load_case, shipped
 from pipeline.errors import UpstreamUnusable
 from pipeline.expectations import Replay, events_text
-from pipeline.recording import Recording, WrongUse, record
+from pipeline.recording import Recording, record
+from pipeline.recording_kinds import WrongUse
 from tests.support.composer_scripts import encode_body
 from tests.support.composer_server import Reply
 from tests.support.openai_server import openai_server

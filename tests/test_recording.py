@@ -13,7 +13,8 @@ from pipeline import recording
 from pipeline.cases import STREAM, load_case
 from pipeline.clocks import Timeouts
 from pipeline.errors import PenstockError, ProtocolViolation, StreamCut, UpstreamTimeout
-from pipeline.recording import Recording, WrongUse, folder_for, record
+from pipeline.recording import Recording, folder_for, record
+from pipeline.recording_kinds import WrongUse
 from pipeline.wire.composer import encode_end, encode_text
 from server.cli import main
 from tests.support.composer_server import Reply, composer_server
