@@ -39,7 +39,7 @@ check: setup     ## formatting, lint and types
 	@$(BIN)/mypy
 	@$(BIN)/basedpyright --level error
 
-docs: setup      ## write docs/settings.md, and the generated places of docs/composer.md, docs/dialects.md, docs/parameters.md, docs/sdk-bridge.md and docs/tool-calls.md
+docs: setup      ## write docs/settings.md, and the generated places of docs/composer.md, docs/dialects.md, docs/messages.md, docs/parameters.md, docs/sdk-bridge.md and docs/tool-calls.md
 	@$(BIN)/python -m tests.support.documents
 
 bench: setup     ## what a chunk costs, in process and end to end (ARGS="--json results.json")

@@ -10,130 +10,30 @@ or mapped on the others, never half read: such a field is kept as the client sen
 """
 
 from collections.abc import Collection
-from enum import StrEnum
 from typing import Any
 
-import msgspec
-
+from pipeline.messages_fields import KEPT_AND_READ
+from pipeline.parameter_effects import ANY_OTHER, EFFECTS, MAX_COUNT, Effect, Family, Outcome, Parameter
 from pipeline.request import Json, Request
 
-MAX_COUNT = 2**31 - 1
-ANY_OTHER = "*"
-
-
-class Family(StrEnum):
-    """Upstreams that treat parameters alike."""
-
-    COMPOSER = "Composer"
-    """What takes a prompt and nothing else: Composer itself, and the embedded demo, which is sent what Composer would be."""
-
-    SDK_BRIDGE = "SDK bridge"
-    """The vendor's agent, which takes a prompt, and tools as such."""
-
-    WEBSITE = "website"
-    """What takes the messages of a chat page and nothing else."""
-
-    OPENAI_CHAT = "OpenAI-compatible"
-    """What takes a Chat Completions body."""
-
-    OPENAI_RESPONSES = "OpenAI Responses"
-    """What takes a Responses body."""
-
-
-class Effect(StrEnum):
-    """What becomes of a parameter."""
-
-    HONOURED = "honoured"
-    EMULATED = "emulated"
-    MAPPED = "mapped"
-    PASSED_ON = "passed on"
-    IGNORED = "ignored"
-    REJECTED = "rejected"
-
-
-# what the words mean, for the document
-EFFECTS = {
-    Effect.HONOURED: "It does what it says.",
-    Effect.EMULATED: "The upstream has nothing of the kind; the gateway sees to it, as far as the sentence beside it says.",
-    Effect.MAPPED: "It is read as another parameter, and fares as that one does.",
-    Effect.PASSED_ON: "It reaches the upstream as it was sent, and the upstream does with it what it does. Where the profile's `pass_fields` does "
-    "not have it, it is ignored.",
-    Effect.IGNORED: "It has no effect, and the header `penstock-ignored` names it.",
-    Effect.REJECTED: "The answer is 400 with the code `unsupported_parameter`, and `param` names it.",
-}
-
-
-# the types that parsing checks by the table, in words
-TYPES: dict[Any, str] = {
-    int: "an integer",
-    float: "a number",
-    bool: "true or false",
-    str: "text",
-    list[str]: "an array of text",
-    dict[str, Any]: "an object",
-    dict[str, float]: "an object of numbers",
-}
-
-
-class Outcome(msgspec.Struct, frozen=True):
-    """What is done, and a sentence about it that is true for users; an empty one where the effect says all."""
-
-    effect: Effect
-    says: str = ""
-
-
-class Parameter(msgspec.Struct, frozen=True):
-    """One row.
-
-    `shape` is the type, or the name of one that a parser of its own checks; `low` and `high` bound a number, or each number of an object. `harmless`
-    are the values of a rejected one that ask for nothing. `values` says which values it is about, where they do not all fare alike.
-    `openai_responses` is None where it is what is done on `openai_chat`, and `sdk_bridge` and `website` where it is what is done on `composer`.
-    """
-
-    name: str
-    composer: Outcome
-    openai_chat: Outcome
-    shape: Any
-    low: float | None = None
-    high: float | None = None
-    harmless: tuple[Json, ...] = ()
-    values: str = ""
-    openai_responses: Outcome | None = None
-    sdk_bridge: Outcome | None = None
-    website: Outcome | None = None
-
-    def outcome(self, family: Family) -> Outcome:
-        """What is done on upstreams of a family."""
-        if family in (Family.OPENAI_CHAT, Family.OPENAI_RESPONSES):
-            return self.openai_responses or self.openai_chat if family is Family.OPENAI_RESPONSES else self.openai_chat
-        of_its_own = {Family.SDK_BRIDGE: self.sdk_bridge, Family.WEBSITE: self.website}
-        return of_its_own.get(family) or self.composer
-
-    @property
-    def takes(self) -> str:
-        """The type and the range, in words."""
-        kind: str = self.shape if isinstance(self.shape, str) else TYPES[self.shape]
-        if self.low is None or self.high is None:
-            return kind
-        return f"{kind} from {self.low}" if self.high == MAX_COUNT else f"{kind} from {self.low} to {self.high}"
-
-    @property
-    def is_rejected(self) -> bool:
-        """Whether no upstream gets it."""
-        return self.composer.effect is self.openai_chat.effect is Effect.REJECTED
-
-    @property
-    def is_kept(self) -> bool:
-        """Whether it stays among the fields that no parser reads."""
-        return self.openai_chat.effect is Effect.PASSED_ON
+__all__ = ["ANY_OTHER", "BY_NAME", "EFFECTS", "MAX_COUNT", "PARAMETERS", "Effect", "Family", "Outcome", "Parameter", "ignored_by", "parameter"]
 
 
 def _both(name: str, shape: Any, effect: Effect, says: str = "") -> Parameter:
     return Parameter(name, Outcome(effect, says), Outcome(effect, says), shape)
 
 
-def _kept(name: str, shape: Any, low: float | None = None, high: float | None = None, *, responses: Outcome | None = None) -> Parameter:
-    return Parameter(name, Outcome(Effect.IGNORED), Outcome(Effect.PASSED_ON), shape, low, high, openai_responses=responses)
+def _kept(
+    name: str,
+    shape: Any,
+    low: float | None = None,
+    high: float | None = None,
+    *,
+    responses: Outcome | None = None,
+    anthropic: Outcome | None = None,
+) -> Parameter:
+    ignored, passed_on = Outcome(Effect.IGNORED), Outcome(Effect.PASSED_ON)
+    return Parameter(name, ignored, passed_on, shape, low, high, openai_responses=responses, anthropic=anthropic or ignored)
 
 
 def _rejected(name: str, shape: Any, says: str, *harmless: Json, low: float | None = None, high: float | None = None) -> Parameter:
@@ -149,6 +49,7 @@ def _limit(name: str) -> Parameter:
         1,
         MAX_COUNT,
         openai_responses=Outcome(Effect.HONOURED, "Sent as `max_output_tokens`."),
+        anthropic=Outcome(Effect.HONOURED, "Sent as `max_tokens`; where there is no limit, the profile's `max_tokens` is sent."),
     )
 
 
@@ -177,6 +78,12 @@ PARAMETERS = (
             Effect.HONOURED,
             "Each message, call and result is an item of `input`; a system message of text at the very beginning is `instructions`. Reasoning in the "
             "history is left out, with the notice `reasoning_dropped`.",
+        ),
+        anthropic=Outcome(
+            Effect.HONOURED,
+            "System messages in front are `system`; one between the others is text of the user's, with the notice `system_message_as_user`, unless "
+            "the profile's `system_messages` is true. Results are put behind their calls, with the notice `tool_results_moved`. Reasoning in the "
+            "history is left out, with the notice `reasoning_dropped`, unless the profile's `unsigned_thinking` is true.",
         ),
         sdk_bridge=Outcome(
             Effect.HONOURED,
@@ -207,6 +114,7 @@ PARAMETERS = (
             "Functions and custom tools, nested or flat, the latter as functions with one text. Offered to the agent as such; its calls are tool "
             "calls, and text is only text.",
         ),
+        anthropic=Outcome(Effect.HONOURED, "Functions, nested or flat; and custom tools, as functions with one text."),
     ),
     Parameter(
         "tool_choice",
@@ -226,12 +134,14 @@ PARAMETERS = (
         Outcome(Effect.HONOURED),
         "text, or an object",
         values="required, or a function",
+        anthropic=Outcome(Effect.HONOURED, "The model does not think then, with the notice `thinking_left_out`: the API takes no wish for both."),
     ),
     Parameter(
         "parallel_tool_calls",
         Outcome(Effect.HONOURED, "The model is told; behind `false`, every call but the first is left out, with the notice `parallel_call_dropped`."),
         Outcome(Effect.HONOURED),
         "true or false",
+        anthropic=Outcome(Effect.HONOURED, "Sent as `disable_parallel_tool_use`."),
         sdk_bridge=Outcome(Effect.HONOURED, "Behind `false`, calls are passed on one a request: a further one waits for the next."),
     ),
     Parameter(
@@ -241,6 +151,9 @@ PARAMETERS = (
         "text, or an array of text",
         openai_responses=Outcome(
             Effect.EMULATED, "The API has none: the answer ends just before the first of the texts, with `finish_reason: stop`."
+        ),
+        anthropic=Outcome(
+            Effect.HONOURED, "Sent as `stop_sequences`; a text of nothing but white space, which the API refuses, ends the answer here."
         ),
     ),
     _limit("max_completion_tokens"),
@@ -257,6 +170,11 @@ PARAMETERS = (
         "an object",
         values="json_object, json_schema",
         openai_responses=Outcome(Effect.HONOURED, "Sent as `text.format`."),
+        anthropic=Outcome(
+            Effect.EMULATED,
+            "A schema whose objects are all closed (`strict`, or `additionalProperties: false`) is sent as `output_config.format` where the "
+            "profile's `structured_outputs` is true. Else, and for JSON of any form, the model is told, and nobody checks.",
+        ),
     ),
     Parameter(
         "text",
@@ -267,6 +185,7 @@ PARAMETERS = (
             "reported.",
         ),
         "an object",
+        anthropic=Outcome(Effect.MAPPED, "`text.format` is `response_format`; any other key is reported."),
     ),
     Parameter(
         "reasoning_effort",
@@ -279,6 +198,11 @@ PARAMETERS = (
         "text",
         openai_responses=Outcome(
             Effect.HONOURED, f"Sent as `reasoning.effort`, and ignored where the profile takes none. Any but `none` {_SHOWS_REASONING}."
+        ),
+        anthropic=Outcome(
+            Effect.HONOURED,
+            "The model thinks: as `output_config.effort` says where the profile's `thinking` is `adaptive`, for a number of tokens where it is "
+            f"`budget`; where it is `off`, it is ignored. `none` is sent as no thinking. Any but `none` {_SHOWS_REASONING}.",
         ),
         sdk_bridge=Outcome(
             Effect.EMULATED,
@@ -295,8 +219,14 @@ PARAMETERS = (
     ),
     _both("functions", "an array", Effect.MAPPED, f"They are `tools`. {_LEGACY}"),
     _both("function_call", "text, or an object", Effect.MAPPED, f"It is `tool_choice`. {_LEGACY}"),
-    _kept("temperature", float, 0, 2),
-    _kept("top_p", float, 0, 1),
+    _kept(
+        "temperature",
+        float,
+        0,
+        2,
+        anthropic=Outcome(Effect.PASSED_ON, "Ignored where it is over 1, and any but 1 where the model is asked to think: the API refuses them."),
+    ),
+    _kept("top_p", float, 0, 1, anthropic=Outcome(Effect.PASSED_ON, "Ignored where it is below 0.95 and the model is asked to think.")),
     _kept("presence_penalty", float, -2, 2, responses=_LACKING),
     _kept("frequency_penalty", float, -2, 2, responses=_LACKING),
     _kept("logit_bias", dict[str, float], -100, 100, responses=_LACKING),
@@ -319,6 +249,7 @@ PARAMETERS = (
         Outcome(Effect.IGNORED),
         Outcome(Effect.PASSED_ON, "One that would choose a host, a key, a model or a transport is ignored."),
         "anything",
+        anthropic=Outcome(Effect.IGNORED),
     ),
 )
 
@@ -348,6 +279,7 @@ def ignored_by(family: Family, request: Request, left_out: Collection[str] = ())
     ('reasoning.summary', 'top_k')
     """
     kept = (name for name in request.extra if name in left_out or parameter(name).outcome(family).effect is Effect.IGNORED)
+    kept = (name for name in kept if request.dialect == "openai" or name not in KEPT_AND_READ)
     # read, and still nothing for an upstream that takes no effort
     effort = ("reasoning_effort",) if request.options.reasoning_effort and "reasoning_effort" in left_out else ()
     return tuple(dict.fromkeys((*request.ignored, *kept, *effort)))

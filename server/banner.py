@@ -16,6 +16,7 @@ def banner(settings: Settings, url: str) -> str:
     lines = [
         f"Penstock {pipeline.__version__} on {url}",
         _row("base URL for OpenAI clients", f"{url}/v1"),
+        _row("for Anthropic's clients", url),
         _row("keys" if settings.auth.mode == "keys" else "key", _keys(settings)),
         *(_row(title, each) for title, each in zip(_titles(len(upstreams)), upstreams, strict=True)),
     ]

@@ -41,6 +41,8 @@ These variables make upstreams, or complete them; an empty one counts as not set
   one upstream of that kind.
 - `OPENAI_BASE_URL` makes an upstream `openai` of kind `openai-chat`, which serves every other model, when the file names neither upstreams nor
   routes. `OPENAI_API_KEY`, if it is set, is its key. With these two alone, the default of `auth.mode` is `open`, on a loopback address only.
+- `ANTHROPIC_BASE_URL` and `ANTHROPIC_API_KEY` make none: they are what clients are pointed at this gateway with, so that one that took them for its
+  upstream would ask itself. An upstream's `api_key_env` may name the latter.
 - `KILO_TOOL_STRICT`, `true` or `false`, is the `tools.strict` of every upstream that has this key and does not set it.
 
 No key stands in the file. `api_key_env` names the variable that holds an upstream's own key, `api_key_file` the file; `hash` is what
@@ -50,7 +52,7 @@ use an upstream or read a key: no key asked for beyond a loopback address, an up
 
 An unknown key or variable, a wrong type or a value out of bounds stops the start. `penstock config check` names everything that is wrong, and
 `penstock config show` prints the values in force and where each was set. `penstock.example.toml` has whole set-ups to start from: servers of your
-own, OpenRouter, DeepSeek, Azure, Cursor's own models.
+own, OpenRouter, DeepSeek, Azure, Cursor's own models, Anthropic.
 
 ```toml
 # penstock.toml

@@ -7,6 +7,7 @@ What the file says stays. An empty variable counts as not set.
   `CURSOR_CHAT_ENDPOINT` make one, `composer`, and routes to it for the models of Composer that the file does not route.
 - `OPENAI_BASE_URL` makes an upstream `openai`, and with `OPENAI_API_KEY` that key is sent there; every model that is not Composer's goes to it. Other
   programs read these variables too, so that a file that names upstreams or routes is left alone by them.
+- `ANTHROPIC_*` make none: clients are pointed at this gateway with them.
 - `KILO_TOOL_STRICT` is the `tools.strict` of every upstream that has one and whose table does not say it, of those that are made here too.
 """
 

@@ -1,10 +1,10 @@
 """Which models the upstream of `*` says that it serves, where it alone knows.
 
-Theory of operation: the settings say whether there is such an upstream (`server.resolver`). A server with one of OpenAI's APIs is asked for its list
-here (`pipeline.upstream.model_list`); another kind lists its models itself. `ask` is for a caller, with the key that the caller's requests would
-have, and waits as long as the list's own clock allows. `glance` is for a page that cannot wait: the question goes to a task that outlives the page,
-so that one view finds the answer that an earlier one did not wait for; while it is under way nobody asks a second time, and only those who come early
-wait.
+Theory of operation: the settings say whether there is such an upstream (`server.resolver`). A server with a published API is asked for its list
+here (`pipeline.upstream.model_list`), in the way of that API; another kind lists its models itself. `ask` is for a caller, with the key that the
+caller's requests would have, and waits as long as the list's own clock allows. `glance` is for a page that cannot wait: the question goes to a task
+that outlives the page, so that one view finds the answer that an earlier one did not wait for; while it is under way nobody asks a second time, and
+only those who come early wait.
 
 Invariants: a list that cannot be had is a line in the log and None. The exception is the caller's own key: where the upstream refuses it, the caller
 is told so.
@@ -23,7 +23,7 @@ from pipeline.models import Model
 from pipeline.upstream.base import Upstream
 from server.resolver import asked_upstream
 from server.settings import Settings
-from server.upstream_settings import OpenAICompatible
+from server.upstream_settings import Anthropic, ApiServer
 from server.upstreams import timeouts_of
 
 if TYPE_CHECKING:
@@ -129,13 +129,18 @@ class LiveModels:
         if self.upstream is None:
             return None
         table = self._settings.upstreams[self.upstream]
-        if not isinstance(table, OpenAICompatible):
+        if not isinstance(table, ApiServer):
             running = self._upstreams[self.upstream]
             assert isinstance(running, ListsModels)
             return running.list_models
         # imported when it is first asked, since the module speaks to a network
-        from pipeline.upstream.model_list import ModelList
+        from pipeline.upstream.model_list import ModelList, models_url
 
+        address, own_headers = models_url, None
+        if isinstance(table, Anthropic):
+            from pipeline.upstream.anthropic import AnthropicUpstream, anthropic_models_url
+
+            address, own_headers = anthropic_models_url, AnthropicUpstream.own_headers
         return ModelList(
             self.upstream,
             table.base_url,
@@ -143,5 +148,7 @@ class LiveModels:
             context_window=table.context_window,
             key_header=table.api_key_header,
             headers=table.headers,
+            own_headers=own_headers,
+            address=address,
             timeouts=timeouts_of(self._settings),
         ).ask

@@ -4,6 +4,8 @@ Theory of operation: a request, the plan for it and its caller come in; a `Candi
 own upstream when its turn comes, under its own policies, price and profile, and with the reasoning that is remembered for it. All share one total
 clock.
 
+A request that brings results of tools may be waited for by one of the targets: `awaiting` names it, since any other has to be told all of it again.
+
 Invariants: a caller's key goes to the upstream whose credential it is, whichever target is tried. Images are charged as large as they may be before
 they are fetched, and as large as they are behind it.
 """
@@ -20,6 +22,7 @@ from pipeline.failover import Candidate
 from pipeline.flow import Exchange, Terms
 from pipeline.reasoning_memory import ReasoningMemory, Remembering
 from pipeline.request import Request
+from pipeline.upstream.base import Awaits
 from pipeline.upstream.images import fetched_bytes, most_fetched_bytes
 from server.bodies import charge_files, settle_files
 from server.front_door import Caller
@@ -27,7 +30,7 @@ from server.lifecycle import Lifecycle
 from server.routing import Destination, Plan
 from server.settings import Settings
 from server.shaping import shaped, shows_reasoning
-from server.upstream_settings import OpenAICompatible
+from server.upstream_settings import ApiServer
 from server.upstreams import timeouts_of
 
 THINK_NOT = {"type": "disabled"}
@@ -67,6 +70,15 @@ class Targets:
             )
             for destination in plan.destinations
         ]
+
+    def awaiting(self, request: Request, plan: Plan, caller: Caller) -> frozenset[str]:
+        """The targets that hold something open for the results which this request brings."""
+        return frozenset(
+            destination.target
+            for destination in plan.destinations
+            if isinstance(destination.upstream, Awaits)
+            and destination.upstream.awaits(msgspec.structs.replace(request, model=destination.model_id), caller.upstream_key)
+        )
 
     async def _prepared(
         self,
@@ -110,7 +122,7 @@ class Targets:
         Only a target that was seen to think is told not to: any other may not know the word.
         """
         table = self._settings.upstreams[destination.upstream.name]
-        if self._memory is None or not isinstance(table, OpenAICompatible) or not table.profile.reasoning_field:
+        if self._memory is None or not isinstance(table, ApiServer) or not table.reasoning_field:
             return request, None
         owner = owner_of(caller)
         target = destination.target

@@ -6,6 +6,8 @@ Each is written in the words of the settings file and gives the pipeline's own v
 
 from typing import TypeAlias
 
+from server.upstream_kinds.anthropic import Anthropic, MessagesProfile
+from server.upstream_kinds.api import ApiServer
 from server.upstream_kinds.cursor import Composer, SdkBridge, Website
 from server.upstream_kinds.embedded import Captured
 from server.upstream_kinds.keyed import HttpUpstream, KeyedUpstream
@@ -13,10 +15,13 @@ from server.upstream_kinds.openai import OpenAIChat, OpenAICompatible, OpenAIRes
 from server.upstream_kinds.reading import Reading, ToolPolicy
 
 __all__ = [
+    "Anthropic",
+    "ApiServer",
     "Captured",
     "Composer",
     "HttpUpstream",
     "KeyedUpstream",
+    "MessagesProfile",
     "OpenAIChat",
     "OpenAICompatible",
     "OpenAIResponses",
@@ -29,5 +34,5 @@ __all__ = [
     "Website",
 ]
 
-Upstream: TypeAlias = Captured | Composer | SdkBridge | Website | OpenAIChat | OpenAIResponses
+Upstream: TypeAlias = Captured | Composer | SdkBridge | Website | OpenAIChat | OpenAIResponses | Anthropic
 """One upstream of any kind: a union of the structs above, told apart by `kind`."""

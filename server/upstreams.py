@@ -61,7 +61,7 @@ def timeouts_of(settings: Settings) -> Timeouts:
 
 def _spoken_to(
     name: str,
-    table: tables.Composer | tables.Website | tables.OpenAIChat | tables.OpenAIResponses,
+    table: tables.Composer | tables.Website | tables.OpenAIChat | tables.OpenAIResponses | tables.Anthropic,
     client: "Client",
     fetcher: "Fetcher | None",
     settings: Settings,
@@ -69,7 +69,9 @@ def _spoken_to(
     """An upstream that is there by itself."""
     if isinstance(table, tables.Composer):
         return _composer(name, table, client, fetcher, settings)
-    return _website(name, table, client, settings) if isinstance(table, tables.Website) else _openai(name, table, client, settings)
+    if isinstance(table, tables.Website):
+        return _website(name, table, client, settings)
+    return _anthropic(name, table, client, settings) if isinstance(table, tables.Anthropic) else _openai(name, table, client, settings)
 
 
 def _captured(name: str, table: tables.Captured, settings: Settings) -> Upstream:
@@ -129,6 +131,24 @@ def _website(name: str, table: tables.Website, client: "Client", settings: Setti
         usage_method=settings.usage.method,
     )
     return WebsiteUpstream(name, config, client)
+
+
+def _anthropic(name: str, table: tables.Anthropic, client: "Client", settings: Settings) -> Upstream:
+    from pipeline.prompt.messages_profile import MessagesProfile
+    from pipeline.prompt.window import Overflow
+    from pipeline.upstream.anthropic import AnthropicConfig, AnthropicUpstream
+
+    config = AnthropicConfig(
+        base_url=table.base_url,
+        credential=table.credential(),
+        profile=msgspec.convert(msgspec.to_builtins(table.profile), MessagesProfile),
+        context_window=table.context_window,
+        context_overflow=None if table.context_overflow is None else Overflow(table.context_overflow),
+        key_header=table.api_key_header,
+        headers=table.headers,
+        usage_method=settings.usage.method,
+    )
+    return AnthropicUpstream(name, config, client)
 
 
 def _openai(name: str, table: tables.OpenAICompatible, client: "Client", settings: Settings) -> Upstream:

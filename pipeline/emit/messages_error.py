@@ -16,8 +16,9 @@ from pipeline.errors import (
     RequestError,
     UpstreamTimeout,
 )
+from pipeline.messages_fields import REFUSED
 
-DETAILED = frozenset({"thread_unsupported_request"})
+DETAILED = frozenset(row.code for row in REFUSED.values())
 """Codes that are the API's own, and which its clients read in `details`."""
 
 OF_STATUS = {404: "not_found_error", 413: "request_too_large"}

@@ -19,11 +19,11 @@ import msgspec
 
 from pipeline.errors import RequestError
 from pipeline.events import Notice
+from pipeline.messages_fields import LEFT_OUT, READ
 from pipeline.parameters import BY_NAME
 from pipeline.parse.body import check_count, decode_body, is_list, is_object, read
 from pipeline.parse.messages_blocks import DIALECT, EMPTY
-from pipeline.parse.messages_options import ONLY_ANTHROPIC, read_answer_options
-from pipeline.parse.messages_options import READ_HERE as READ_AS_OPTIONS
+from pipeline.parse.messages_options import read_answer_options
 from pipeline.parse.messages_tools import read_tools
 from pipeline.parse.messages_turns import leading, read_turns
 from pipeline.parse.pairing import pair_results
@@ -32,8 +32,6 @@ from pipeline.parse.quirks.ledger import Ledger
 from pipeline.parse.quirks.typed import objects, text_at
 from pipeline.parse.responses_items import Placed
 from pipeline.request import Json, Message, Request
-
-READ_HERE = READ_AS_OPTIONS | {"model", "stream", "system", "messages", "tools", "tool_choice"}
 
 _TURN = re.compile(r"messages\[(\d+)\]")
 _SESSION = re.compile(r"_session_(.+)\Z", re.DOTALL)
@@ -97,7 +95,7 @@ def parse_messages(body: bytes, *, agent: bool = False, conversation: str | None
 
 def _settled(fields: dict[str, Json], ledger: Ledger) -> tuple[dict[str, Json], Envelope]:
     """The fields that the API does not have and that are kept, and those with a plain type; raises RequestError for what is refused."""
-    others = {name: value for name, value in fields.items() if value is not None and name not in READ_HERE | ONLY_ANTHROPIC}
+    others = {name: value for name, value in fields.items() if value is not None and name not in READ | LEFT_OUT}
     extra = unread_fields(others)
     # what is refused unless it asks for nothing says nothing when it was not refused
     ledger.ignore(*(name for name, value in others.items() if name not in extra and value not in EMPTY and not BY_NAME[name].is_rejected))

@@ -7,42 +7,24 @@ asked for all the same: the client has to send it back.
 
 `extra` has what an upstream of the same API takes as the client wrote it, and others in part or not at all: the numbers of sampling, `thinking`,
 `metadata`, the mark of a cache, and `output_config` without its format. What asks Anthropic's servers for something that no answer here has, or needs
-a header that is not passed on, is left out and named in the ledger. A `thread` is refused: a request that goes on with one holds its last turn alone.
-Ranges are those of the API.
+a header that is not passed on, is left out and named in the ledger. What would get no answer to the conversation in the body is refused: a `thread`
+goes on with another, and a `compaction` is answered by a summary. `pipeline.messages_fields` says which is which, and has the ranges.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from pipeline.errors import RequestError, UnsupportedParameter
 from pipeline.events import Notice
-from pipeline.parameters import MAX_COUNT
+from pipeline.messages_fields import LEFT_OUT, NUMBERS, OBJECTS, REFUSED, Field
+from pipeline.parameter_effects import MAX_COUNT
 from pipeline.parse.body import is_object, read
 from pipeline.parse.messages_blocks import EMPTY, unread
 from pipeline.parse.options import MAX_STOPS, read_options
 from pipeline.parse.quirks.ledger import Ledger
 from pipeline.parse.quirks.typed import needed_text, object_at, required, text_at
 from pipeline.request import AnswerFormat, Json, Options
-
-# a number of sampling -> its type, and the range that the API takes
-NUMBERS: Mapping[str, tuple[type[float], float, float]] = {"temperature": (float, 0, 1), "top_p": (float, 0, 1), "top_k": (int, 0, MAX_COUNT)}
-
-KEPT_OBJECTS = ("thinking", "metadata", "cache_control")
-
-ONLY_ANTHROPIC = frozenset(
-    {
-        *("anthropic_beta", "anthropic_version", "betas", "billing_policy", "compaction", "container", "context_management", "diagnostics"),
-        *("fallback_credit_token", "fallbacks", "inference_geo", "mcp_servers", "service_tier", "speed", "user_profile_id", "workspace_id"),
-    }
-)
-"""What only Anthropic's servers read, and what needs a header of a beta, which is the operator's to send."""
-
-READ_HERE = frozenset({*NUMBERS, *KEPT_OBJECTS, "max_tokens", "stop_sequences", "output_config", "output_format"})
-
-THREAD_REFUSED = "thread_unsupported_request"
-"""That API's own code, at which its clients send the whole conversation, and no thread any more."""
 
 THINKS = ("enabled", "adaptive", "between_tools")
 EFFORT_UNNAMED = "medium"
@@ -69,7 +51,7 @@ def read_answer_options(fields: dict[str, Json], ledger: Ledger, *, parallel: bo
     """The options in a body; `parallel` is what the choice of tools says, `for_count` that there will be no answer.
 
     Raises:
-        RequestError: a wrong type, a number out of its range, an unknown format or way of thinking, a thread; `param` names the field.
+        RequestError: a wrong type, a number out of its range, an unknown format or way of thinking, what is refused; `param` names the field.
 
     >>> body = {"max_tokens": 9000, "thinking": {"type": "enabled", "budget_tokens": 2048}}
     >>> found = read_answer_options(body, Ledger(), parallel=True, for_count=False)
@@ -77,8 +59,9 @@ def read_answer_options(fields: dict[str, Json], ledger: Ledger, *, parallel: bo
     (True, 2048, 'low')
     """
     given = {name: value for name, value in fields.items() if value not in EMPTY}
-    _refuse_thread(given)
-    ledger.ignore(*(name for name in given if name in ONLY_ANTHROPIC))
+    # a count is of the conversation, whatever else would become of it
+    _refuse({name: row for name, row in REFUSED.items() if name in given and not (for_count and name == "compaction")})
+    ledger.ignore(*(name for name in given if name in LEFT_OUT))
     config = _object(given, "output_config")
     effort = text_at(config, "effort", "output_config")
     reasoning, budget = _thinking(_object(given, "thinking"))
@@ -95,11 +78,10 @@ def read_answer_options(fields: dict[str, Json], ledger: Ledger, *, parallel: bo
     return OptionsRead(options, _kept(given, config), notices)
 
 
-def _refuse_thread(given: dict[str, Json]) -> None:
-    """A conversation that the server holds: what goes on with one has neither its history nor its tools."""
-    if "thread" in given:
-        message = "No conversation is held here: send the whole of it, without thread."
-        raise UnsupportedParameter(message, code=THREAD_REFUSED, param="thread")
+def _refuse(asked: dict[str, Field]) -> None:
+    """The code is the API's own: at that of a thread, its clients send the whole conversation, and no thread any more."""
+    for name, row in asked.items():
+        raise UnsupportedParameter(row.elsewhere.says, code=row.code, param=name)
 
 
 def _object(fields: dict[str, Json], name: str) -> dict[str, Json]:
@@ -116,15 +98,19 @@ def _kept(fields: dict[str, Json], config: dict[str, Json]) -> dict[str, Json]:
     kept: dict[str, Json] = {}
     for name, value in fields.items():
         if name in NUMBERS:
-            shape, low, high = NUMBERS[name]
-            if not low <= read(value, shape, name) <= high:
-                raise RequestError(f"{name} must be between {low} and {high}.", param=name)
+            _check_range(NUMBERS[name], value)
             kept[name] = value
-        elif name in KEPT_OBJECTS:
+        elif name == "thinking" or name in OBJECTS:
             kept[name] = _object(fields, name)
         elif name == "output_config" and besides:
             kept[name] = besides
     return kept
+
+
+def _check_range(row: Field, value: Json) -> None:
+    number: float = read(value, row.shape, row.name)
+    if row.low is not None and row.high is not None and not row.low <= number <= row.high:
+        raise RequestError(f"{row.name} must be between {row.low} and {row.high}.", param=row.name)
 
 
 def _limit(fields: dict[str, Json], *, for_count: bool) -> int | None:

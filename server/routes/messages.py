@@ -13,6 +13,7 @@ from quart import Blueprint, Response, request
 
 from pipeline.emit.messages import MESSAGES, WITHOUT_THOUGHTS
 from pipeline.parse.messages import ParsedMessages, parse_messages
+from pipeline.wire.json_values import as_object
 from server.answering import Surface
 from server.anthropic_shape import MESSAGES_PATH
 from server.gateway import Gateway, record
@@ -56,5 +57,5 @@ def session_of(parsed: ParsedMessages) -> str | None:
 
 def surface_of(parsed: ParsedMessages) -> Surface:
     """How the request is answered: a client may ask for reasoning whose text is left out."""
-    thinking = parsed.request.extra.get("thinking")
-    return OMITTED if isinstance(thinking, dict) and thinking.get("display") == "omitted" else SHOWN
+    thinking = as_object(parsed.request.extra.get("thinking"))
+    return OMITTED if thinking.get("display") == "omitted" else SHOWN

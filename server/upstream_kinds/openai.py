@@ -1,12 +1,10 @@
 """The tables of the servers with one of OpenAI's APIs, and the profiles that say what such a server takes."""
 
-from typing import Annotated, ClassVar, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
-import msgspec
 from msgspec import Meta
 
-from server.setting_types import Name, OverflowRule, Tokens
-from server.upstream_kinds.keyed import HttpUpstream
+from server.upstream_kinds.api import ApiProfile, ApiServer
 
 CustomTools: TypeAlias = Annotated[
     bool, Meta(description="whether it takes custom tools, which are called with raw text; if not, they are offered to it as functions")
@@ -17,21 +15,12 @@ PromptCacheKey: TypeAlias = Annotated[
 ]
 
 
-class OpenAIProfile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class OpenAIProfile(ApiProfile, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a server with one of OpenAI's APIs takes, whichever it is."""
 
-    images: Annotated[bool, Meta(description="whether it takes images")] = True
     custom_tools: CustomTools = False
-    reasoning_effort: Annotated[bool, Meta(description="whether it takes a reasoning effort")] = True
     verbosity: Verbosity = False
     prompt_cache_key: PromptCacheKey = False
-    pass_fields: Annotated[
-        Literal["all"] | tuple[Name, ...],
-        Meta(
-            description="fields of the client's body that are passed on although nothing here reads them; `all`: every one; those inside of messages "
-            "and tools by dotted names, such as `messages.cache_control`"
-        ),
-    ] = "all"
 
 
 class Profile(OpenAIProfile, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -56,42 +45,14 @@ class Profile(OpenAIProfile, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class ResponsesProfile(OpenAIProfile, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a server that speaks Responses takes. The API itself says where reasoning and limits stand, and takes no reasoning in text back."""
 
-    reasoning_field: ClassVar[str] = ""
-
     custom_tools: CustomTools = True
     verbosity: Verbosity = True
     prompt_cache_key: PromptCacheKey = True
 
 
-class OpenAICompatible(HttpUpstream, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class OpenAICompatible(ApiServer, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What servers with one of OpenAI's APIs have in common."""
 
-    lists_its_models: ClassVar[bool] = True
-
-    base_url: Annotated[
-        Name,
-        Meta(
-            description="https URL, or http URL of a server that gets no key or is on this machine; with its `/v1` if it has one, and with a query "
-            "if it wants one: `?api-version=…`"
-        ),
-    ]
-    api_key_header: Annotated[
-        Literal["authorization", "api-key", "x-api-key"],
-        Meta(description="the header that brings the key: `authorization` as a bearer token, the others as it is (Azure: `api-key`)"),
-    ] = "authorization"
-    context_window: Annotated[
-        Tokens | None,
-        Meta(
-            description="tokens that its models can read, every one of them, as `/v1/models` reports them; when not set, what the server says of each"
-        ),
-    ] = None
-    context_overflow: Annotated[
-        OverflowRule | None,
-        Meta(
-            description="a conversation that does not fit `context_window`, or the route's: `error`, `trim` and `signal` as for Composer; when not "
-            "set, it is sent, and the server says what becomes of it"
-        ),
-    ] = None
     profile: Annotated[Profile | ResponsesProfile, Meta(description="what it takes and sends")] = Profile()
 
 
@@ -99,6 +60,11 @@ class OpenAIChat(OpenAICompatible, frozen=True, kw_only=True, forbid_unknown_fie
     """Any server that speaks Chat Completions. With no key set it gets none, as a local server wants it."""
 
     profile: Annotated[Profile, Meta(description="what it takes and sends")] = Profile()
+
+    @property
+    def reasoning_field(self) -> str:
+        """As the profile says."""
+        return self.profile.reasoning_field
 
 
 class OpenAIResponses(OpenAICompatible, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="openai-responses"):

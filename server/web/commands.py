@@ -53,6 +53,10 @@ class Curl:
         body = laid_out({"model": model, "messages": [{"role": "user", "content": content}], **fields})
         return self._post(path, body, "-N " if fields.get("stream") else "")
 
+    def messages(self, model: str, content: str = "Hello!", *, path: str = "/v1/messages", **fields: Json) -> str:
+        """A request in Anthropic's API; `fields` are further ones of its body."""
+        return self._post(path, laid_out({"model": model, **fields, "messages": [{"role": "user", "content": content}]}), "")
+
     def hello(self, model: str) -> str:
         """A streamed hello, on as few lines as it takes."""
         body = msgspec.json.encode({"model": model, "stream": True, "messages": [{"role": "user", "content": "Hello"}]}).decode()
@@ -91,5 +95,7 @@ def examples(curl: Curl, model: str) -> tuple[Command, ...]:
         Command("List the models", curl.get("/v1/models")),
         Command("Is it alive?", curl.get("/health", with_key=False)),
         Command("A whole answer", curl.chat(model, stream=False)),
+        Command("The same in Anthropic's API", curl.messages(model, max_tokens=1024)),
+        Command("How many tokens is that?", curl.messages(model, path="/v1/messages/count_tokens")),
         Command("A tool call", curl.chat(model, question, tools=[CALCULATOR], tool_choice=chosen)),
     )

@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 import pipeline
+from pipeline.emit.messages_error import error_type
 from pipeline.errors import PenstockError
 from pipeline.models import Model
 from pipeline.parameters import ANY_OTHER, PARAMETERS, Effect, Family, Parameter
@@ -24,7 +25,7 @@ from server.first_request import PLACEHOLDER, served_models
 from server.live_models import Asked
 from server.resolver import asked_upstream, is_recording
 from server.settings import Settings
-from server.upstream_settings import Captured, Composer, OpenAIChat, OpenAIResponses, SdkBridge, Upstream, Website
+from server.upstream_settings import Anthropic, Captured, Composer, OpenAIChat, OpenAIResponses, SdkBridge, Upstream, Website
 from server.web.commands import Curl, examples
 from server.web.setups import Place, setups
 
@@ -46,6 +47,7 @@ FAMILIES: Mapping[type[Upstream], Family] = {
     Website: Family.WEBSITE,
     OpenAIChat: Family.OPENAI_CHAT,
     OpenAIResponses: Family.OPENAI_RESPONSES,
+    Anthropic: Family.ANTHROPIC,
 }
 
 # a model's owner -> how the owner writes it
@@ -75,6 +77,8 @@ ENDPOINTS = (
     Endpoint("DELETE", "/v1/responses/{id}", "forgets it"),
     Endpoint("GET", "/v1/responses/{id}/input_items", "the items that it answered, by order, limit and after"),
     Endpoint("POST", "/v1/responses/{id}/cancel", "ends a response that is still streamed"),
+    Endpoint("POST", "/v1/messages", "Anthropic's Messages, streamed or whole, with tools"),
+    Endpoint("POST", "/v1/messages/count_tokens", "how many tokens such a body has, as they are estimated here"),
     Endpoint("GET", "/v1/models", "the models, each with name, window, limit and price where they are known"),
     Endpoint("GET", "/v1/models/{id}", "one model; an unknown id is a 404 that names the nearest"),
     Endpoint("POST", "/opencode/v1/chat/completions", "the same for OpenCode: Agent mode, one conversation a session"),
@@ -234,11 +238,11 @@ def pieces(sentence: str) -> list[tuple[str, bool]]:
     return [(piece, place % 2 == 1) for place, piece in enumerate(sentence.split("`")) if piece]
 
 
-def _errors(kind: type[PenstockError]) -> Iterator[tuple[int, str, str, list[tuple[str, bool]]]]:
-    """Status, type, code and meaning of every error that a client can see."""
+def _errors(kind: type[PenstockError]) -> Iterator[tuple[int, str, str, str, list[tuple[str, bool]]]]:
+    """Status, type, type in Anthropic's shape, code and meaning of every error that a client can see."""
     # the base's own words are for those who write a new kind
     meaning = "Something went wrong in the server. Its log has the details." if kind is PenstockError else (kind.__doc__ or "").partition("\n")[0]
-    yield kind.status, kind.type, kind.default_code, pieces(meaning)
+    yield kind.status, kind.type, error_type(kind("")), kind.default_code, pieces(meaning)
     for child in kind.__subclasses__():
         if child.__module__ == kind.__module__:
             yield from _errors(child)

@@ -1,9 +1,9 @@
 """How each client is pointed at this server, as text to paste.
 
 Theory of operation: an address, a key's placeholder and a model come in; out comes one `Setup` for each client, in the form that the client's
-public documentation gives: OpenCode's and Kilo's providers, Codex's model provider, Cline's custom provider, Continue's config.yaml, aider's
-OpenAI-compatible APIs, and OpenAI's two SDKs. Every value is quoted for the language that it stands in, so that an id with a quotation mark in it
-still makes a valid file.
+public documentation gives: OpenCode's and Kilo's providers, Claude Code's variables, Codex's model provider, Cline's custom provider, Continue's
+config.yaml, aider's OpenAI-compatible APIs, and the SDKs of OpenAI and of Anthropic. Every value is quoted for the language that it stands in, so
+that an id with a quotation mark in it still makes a valid file.
 
 Left alone: every secret. The key is a placeholder.
 """
@@ -52,6 +52,20 @@ def _opencode(place: Place) -> Setup:
 def _kilo(place: Place) -> Setup:
     note = "In VS Code: Settings, Providers, Custom provider, Provider API “OpenAI Compatible”, with the same base URL, key and model."
     return Setup("Kilo Code", "~/.config/kilo/kilo.json", laid_out(_provider(place, "/v1")), note)
+
+
+def _claude_code(place: Place) -> Setup:
+    variables = {
+        "ANTHROPIC_BASE_URL": place.base_url,
+        "ANTHROPIC_AUTH_TOKEN": place.key,
+        "ANTHROPIC_MODEL": place.model.id,
+        "ANTHROPIC_DEFAULT_HAIKU_MODEL": place.model.id,
+    }
+    if place.model.context_window is not None:
+        variables["CLAUDE_CODE_MAX_CONTEXT_TOKENS"] = str(place.model.context_window)
+    text = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
+    note = "Its address has no /v1, and ANTHROPIC_API_KEY should not be set beside these. They may stand under env in ~/.claude/settings.json too."
+    return Setup("Claude Code", "a shell, before claude", text, note)
 
 
 def _codex(place: Place) -> Setup:
@@ -138,7 +152,48 @@ for await (const chunk of stream) {{
     return Setup("OpenAI for Node", "npm install openai, in a file that ends in .mjs", text)
 
 
-MAKERS: tuple[Callable[[Place], Setup], ...] = (_opencode, _kilo, _codex, _cline, _continue, _aider, _python, _node)
+def _anthropic_python(place: Place) -> Setup:
+    text = f"""\
+import anthropic
+
+client = anthropic.Anthropic(base_url={_quoted(place.base_url)}, api_key={_quoted(place.key)})
+question = {{"role": "user", "content": "Hello!"}}
+with client.messages.stream(model={_quoted(place.model.id)}, max_tokens=1024, messages=[question]) as stream:
+    for text in stream.text_stream:
+        print(text, end="", flush=True)
+"""
+    return Setup("Anthropic for Python", "pip install anthropic", text)
+
+
+def _anthropic_node(place: Place) -> Setup:
+    text = f"""\
+import Anthropic from "@anthropic-ai/sdk";
+
+const client = new Anthropic({{ baseURL: {_quoted(place.base_url)}, apiKey: {_quoted(place.key)} }});
+const stream = client.messages.stream({{
+  model: {_quoted(place.model.id)},
+  max_tokens: 1024,
+  messages: [{{ role: "user", content: "Hello!" }}],
+}});
+stream.on("text", (text) => process.stdout.write(text));
+await stream.finalMessage();
+"""
+    return Setup("Anthropic for Node", "npm install @anthropic-ai/sdk, in a file that ends in .mjs", text)
+
+
+MAKERS: tuple[Callable[[Place], Setup], ...] = (
+    _opencode,
+    _kilo,
+    _claude_code,
+    _codex,
+    _cline,
+    _continue,
+    _aider,
+    _python,
+    _node,
+    _anthropic_python,
+    _anthropic_node,
+)
 
 
 def _provider(place: Place, path: str) -> dict[str, Json]:

@@ -6,8 +6,8 @@ import pytest
 
 from pipeline.errors import MalformedBody, RequestError, UnsupportedParameter
 from pipeline.events import Notice
-from pipeline.parse.messages import READ_HERE, parse_messages
-from pipeline.parse.messages_options import ONLY_ANTHROPIC
+from pipeline.messages_fields import LEFT_OUT
+from pipeline.parse.messages import parse_messages
 from pipeline.request import AnswerFormat, ToolChoice, ToolMode
 from tests.support.messages_requests import BASH, CACHED, HELLO, WEB_SEARCH, claude_code_body, encode, parse, refused, request_of
 
@@ -129,9 +129,9 @@ def test_what_only_an_upstream_of_the_same_api_takes_stays_as_sent():
 
 
 def test_what_no_upstream_gets_is_named():
-    given: dict[str, object] = dict.fromkeys(ONLY_ANTHROPIC, "x")
+    given: dict[str, object] = dict.fromkeys(LEFT_OUT, "x")
     request = request_of(**given | {"betas": []}, reasoning_effort="low", stop="END", n=1)
-    assert set(request.ignored) == (ONLY_ANTHROPIC - {"betas"}) | {"reasoning_effort", "stop"}
+    assert set(request.ignored) == (LEFT_OUT - {"betas"}) | {"reasoning_effort", "stop"}
     assert request.extra == {}
 
 
@@ -309,12 +309,18 @@ def test_what_the_route_knows_is_in_the_request():
     assert not parse_messages(encode()).request.agent
 
 
-def test_no_field_is_read_twice():
-    assert not READ_HERE & ONLY_ANTHROPIC
-
-
 def test_a_thread_is_refused_in_the_api_s_own_words():
     for thread in ({"type": "create"}, {"type": "continue", "previous_message_id": "msg_1"}):
         with pytest.raises(UnsupportedParameter) as refused:
             parse_messages(json.dumps({"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}], "thread": thread}).encode())
         assert (refused.value.code, refused.value.param) == ("thread_unsupported_request", "thread")
+
+
+def test_a_compaction_is_refused_in_the_api_s_own_words_and_is_no_matter_for_a_count():
+    body = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]}
+    with pytest.raises(UnsupportedParameter) as refused:
+        parse_messages(json.dumps(body | {"compaction": {"type": "summarize"}}).encode())
+    assert (refused.value.code, refused.value.param) == ("compaction_unavailable", "compaction")
+    counted = parse_messages(json.dumps(body | {"compaction": {"type": "summarize"}}).encode(), for_count=True)
+    assert counted == parse_messages(json.dumps(body).encode(), for_count=True)
+    assert parse_messages(json.dumps(body | {"compaction": None}).encode()) == parse_messages(json.dumps(body).encode())

@@ -107,6 +107,7 @@ class TestSources:
         assert {"PENSTOCK_REASONING__MEMORY_MISS", "PENSTOCK_CURSOR__EARLY_HEADERS_SECONDS", "PENSTOCK_FAILOVER__WAIT_SECONDS"} <= expected
 
 
+KINDS = '"captured", "composer", "sdk-bridge", "website", "openai-chat", "openai-responses" or "anthropic"'
 UPSTREAMS = '[upstreams.demo]\nkind = "captured"\n'
 LOCAL = '[upstreams.local]\nkind = "openai-chat"\nbase_url = "http://127.0.0.1:8000/v1"\n'
 
@@ -168,13 +169,11 @@ WRONG_TOML = {
     "not one of the words": ('[auth]\nmode = "key"', ['auth.mode: expected "forward", "keys" or "open", got "key" (from ./penstock.toml)']),
     "no kind": (
         "[upstreams.a]",
-        ['upstreams.a.kind: expected "captured", "composer", "sdk-bridge", "website", "openai-chat" or "openai-responses", it is missing'],
+        [f"upstreams.a.kind: expected {KINDS}, it is missing"],
     ),
     "unknown kind": (
         '[upstreams.a]\nkind = "b"',
-        [
-            'upstreams.a.kind: expected "captured", "composer", "sdk-bridge", "website", "openai-chat" or "openai-responses", got "b" (from ./penstock.toml)'
-        ],
+        [f'upstreams.a.kind: expected {KINDS}, got "b" (from ./penstock.toml)'],
     ),
     "upstreams of another type": ("upstreams = 1", ["upstreams: expected a table, got 1 (from ./penstock.toml)"]),
     "no upstreams": ("[upstreams]", ["upstreams: expected at least one upstream (from ./penstock.toml)"]),

@@ -15,7 +15,7 @@ from server.config import load_settings
 from server.config_text import show
 from server.problems import SettingsError
 from server.settings import Route, Target
-from server.upstream_settings import Captured, Composer, OpenAIChat
+from server.upstream_settings import Anthropic, Captured, Composer, OpenAIChat
 from tests.support.settings_files import load, problems, usual_umask
 
 CURSOR: dict[str, Any] = {"CURSOR_BACKEND_BASE_URL": "https://b.example", "CURSOR_CHAT_ENDPOINT": "/x.Y/Z"}
@@ -87,6 +87,26 @@ class TestCursor:
     def test_others_make_nothing(self, tmp_path):
         environ: dict[str, Any] = dict.fromkeys(CURSOR, "") | {"CURSOR_API_BASE": "https://a.example", "CURSOR_TRACE_ID": "1", "OPENAI_API_KEY": "x"}
         assert load(tmp_path, **environ).settings.upstreams == {"captured": Captured()}
+
+
+class TestAnthropic:
+    """Its variables are what clients are pointed at this gateway with: an upstream made of them would be the gateway itself."""
+
+    def test_they_make_nothing(self, tmp_path):
+        environ: dict[str, Any] = {
+            "ANTHROPIC_BASE_URL": "http://127.0.0.1:8787",
+            "ANTHROPIC_API_KEY": "sk-4f9a0c77",
+            "ANTHROPIC_AUTH_TOKEN": "sk-4f9a0c77",
+            "ANTHROPIC_MODEL": "composer-2.5",
+        }
+        assert load(tmp_path, **environ).settings.upstreams == {"captured": Captured()}
+
+    def test_a_file_may_name_the_key_s(self, tmp_path):
+        file = '[upstreams.a]\nkind = "anthropic"\nbase_url = "https://a.example"\napi_key_env = "ANTHROPIC_API_KEY"\n'
+        loaded = load(tmp_path, file, ANTHROPIC_API_KEY="sk-4f9a0c77", ANTHROPIC_BASE_URL="http://127.0.0.1:8787")
+        upstream = loaded.settings.upstreams["a"]
+        assert isinstance(upstream, Anthropic)
+        assert (upstream.base_url, upstream.credential().key(None)) == ("https://a.example", "sk-4f9a0c77")
 
 
 class TestOpenAI:
@@ -213,7 +233,7 @@ texts = st.sampled_from(["", "a", "*", "OWN_KEY", "caller", "https://a.example",
     st.characters(exclude_categories=["Cs"]), max_size=8
 )
 upstream_tables = st.fixed_dictionaries(
-    {"kind": st.sampled_from(["composer", "sdk-bridge", "website", "openai-chat", "openai-responses", "captured"])},
+    {"kind": st.sampled_from(["composer", "sdk-bridge", "website", "openai-chat", "openai-responses", "anthropic", "captured"])},
     optional=dict.fromkeys(("base_url", "endpoint", "api_base", "client_version", "url", "credential", "api_key_env", "api_key_file"), texts)
     | {"command": st.lists(texts, max_size=2), "environment": st.lists(texts, max_size=2)}
     | {"headers": st.dictionaries(texts, texts, max_size=2)},

@@ -12,7 +12,7 @@ from pipeline.credential import Kind
 from server.config_routes import warnings
 from server.resolver import lead, resolve
 from server.settings import Settings
-from server.upstream_settings import KeyedUpstream, OpenAICompatible, OpenAIResponses, SdkBridge, Website
+from server.upstream_settings import Anthropic, KeyedUpstream, OpenAICompatible, OpenAIResponses, SdkBridge, Website
 from tests.support.documents import ROOT
 from tests.support.settings_files import load, usual_umask
 
@@ -42,8 +42,8 @@ def setup(request) -> str:
     return request.param
 
 
-def test_there_are_six():
-    assert [f"Set-up {number}" for number in range(1, 7)] == SETUPS
+def test_there_are_seven():
+    assert [f"Set-up {number}" for number in range(1, 8)] == SETUPS
     assert KEYS == "Who may come in"
     assert all("#" not in line[:1] or line.startswith("# ") or line == "#" for line in "".join(BLOCKS.values()).splitlines())
 
@@ -117,7 +117,7 @@ def test_deepseek_s_reasoning_is_remembered(tmp_path):
     assert (settings.reasoning.memory, settings.reasoning.memory_miss) == ("on", "disable")
     upstream = settings.upstreams["deepseek"]
     assert isinstance(upstream, OpenAICompatible)
-    assert upstream.profile.reasoning_field
+    assert upstream.reasoning_field
 
 
 def test_azure_s_key_goes_in_its_own_header_and_its_version_is_in_the_address(tmp_path):
@@ -127,3 +127,14 @@ def test_azure_s_key_goes_in_its_own_header_and_its_version_is_in_the_address(tm
         assert upstream.api_key_header == "api-key"
         assert upstream.base_url.endswith("?api-version=preview")
         assert msgspec.to_builtins(upstream.profile)["custom_tools"]
+
+
+def test_anthropic_s_models_are_served_as_they_are_named_and_one_by_another_vendor(tmp_path):
+    settings = load(tmp_path, BLOCKS["Set-up 7"], **VARIABLES).settings
+    asked = {name: (found.upstream, found.model_id) for name in ("claude-sonnet-5", "deepseek-v4-pro") if (found := lead(settings, name))}
+    assert asked == {"claude-sonnet-5": ("anthropic", "claude-sonnet-5"), "deepseek-v4-pro": ("deepseek", "deepseek-v4-pro")}
+    own, other = (settings.upstreams[name] for name in ("anthropic", "deepseek"))
+    assert isinstance(own, Anthropic)
+    assert isinstance(other, Anthropic)
+    assert (own.profile.prompt_cache, own.profile.thinking, own.profile.unsigned_thinking) == (True, "adaptive", False)
+    assert (other.profile.thinking, other.profile.unsigned_thinking, other.profile.structured_outputs) == ("budget", True, False)

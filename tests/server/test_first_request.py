@@ -93,7 +93,7 @@ class TestBanner:
         assert words[:3] == ["curl", "-N", "http://127.0.0.1:8787/v1/chat/completions"]
 
     def test_names_each_upstream_its_kind_and_its_address(self):
-        upstreams = [line.split(None, 1) for line in banner(settings_with({"*": to("local")}), "http://127.0.0.1:1").splitlines()[3:6]]
+        upstreams = [line.split(None, 1) for line in banner(settings_with({"*": to("local")}), "http://127.0.0.1:1").splitlines()[4:7]]
         assert [" ".join(words).removeprefix("upstreams ") for words in upstreams] == [
             "local: openai-chat at http://127.0.0.1:11434/v1",
             "composer: composer at https://backend.example",

@@ -261,3 +261,21 @@ async def test_it_is_asked_as_for_an_answer_with_its_headers_and_query(tmp_path,
     assert f"api-key: {OWN}\r\n".encode() in request
     assert b"x-title: penstock\r\n" in request.lower()
     assert b"authorization" not in request.lower()
+
+
+async def test_a_server_with_anthropic_s_api_is_asked_in_its_own_way(tmp_path):
+    claude = {"type": "model", "id": "claude-sonnet-5", "display_name": "Claude Sonnet 5", "created_at": "2026-03-01T00:00:00Z"}
+    listed = listing({**claude, "max_input_tokens": 1_000_000, "max_tokens": 64_000})
+    more = '[upstreams.local.headers]\nanthropic-beta = "some-beta"\n'
+    async with raw_server(listed) as upstream:
+        file = settings(upstream, 'api_key_env = "KEY_A"', more).replace("openai-chat", "anthropic").replace("/v1", "/anthropic")
+        async with gateway_from(tmp_path, file, mode="open", KEY_A=OWN) as server, server.client() as client:
+            [card] = (await client.get("/v1/models")).json()["data"]
+            [info] = (await client.get("/v1/models", headers={"anthropic-version": "2023-06-01"})).json()["data"]
+    assert (card["id"], card["name"], card["context_window"], card["created"]) == ("claude-sonnet-5", "Claude Sonnet 5", 1_000_000, 1_772_323_200)
+    assert info == claude | {"lifecycle": "active", "max_input_tokens": 1_000_000, "max_tokens": 64_000}
+    [request] = upstream.requests
+    assert request.startswith(b"GET /anthropic/v1/models?limit=1000 HTTP/1.1\r\n")
+    lines = request.lower().split(b"\r\n")
+    assert {f"x-api-key: {OWN}".encode(), b"anthropic-version: 2023-06-01", b"anthropic-beta: some-beta"} <= set(lines)
+    assert b"authorization" not in request.lower()

@@ -21,15 +21,16 @@ from pipeline.credential import Secret
 from pipeline.models import Model
 from pipeline.parameters import ANY_OTHER, PARAMETERS, Family
 from server.app import create_app
+from server.config_schema import structs_of
 from server.first_request import example_body
 from server.keys import hash_of, new_key
 from server.lifecycle import Lifecycle
 from server.live_models import Asked
 from server.routes.pages import CONTENT_SECURITY_POLICY
 from server.settings import Auth, GatewayKey, Route, Settings, Target
-from server.upstream_settings import Captured, Composer, OpenAIChat, OpenAIResponses, SdkBridge, Upstream, Website
+from server.upstream_settings import Anthropic, Captured, Composer, OpenAIChat, OpenAIResponses, SdkBridge, Upstream, Website
 from server.web.commands import Curl
-from server.web.page import ENDPOINTS, facts, key_state
+from server.web.page import ENDPOINTS, FAMILIES, facts, key_state
 from server.web.setups import Place, Setup, setups
 from tests.support.gateway_server import gateway_from, running_server
 from tests.support.html import Page
@@ -71,6 +72,8 @@ def check_answer(command: str) -> None:
         return
     answer = json.loads(shown)
     assert "error" not in answer, (command, answer)
+    if "/v1/messages" in command:
+        assert ("input_tokens" in answer) if "count_tokens" in command else answer["content"][0]["text"]
     if "calculator" in command:
         (call,) = answer["choices"][0]["message"]["tool_calls"]
         assert call["function"]["name"] == "calculator"
@@ -140,8 +143,13 @@ def test_the_tables_are_the_programs(page):
         name = "any other field" if parameter.name == ANY_OTHER else parameter.name
         told = parameter.composer.says.replace("`", "")
         assert f"{name}{parameter.values}{parameter.takes}{parameter.composer.effect} {told}" in rows
-    for status, code in ((404, "model_not_found"), (424, "upstream_not_configured"), (413, "request_too_large"), (401, "invalid_api_key")):
-        assert any(row.startswith(f"{status}{code}") for row in rows)
+    for status, code, types in (
+        (404, "model_not_found", "invalid_request_errornot_found_error"),
+        (424, "upstream_not_configured", "upstream_errorapi_error"),
+        (413, "request_too_large", "invalid_request_errorrequest_too_large"),
+        (401, "invalid_api_key", "authentication_errorauthentication_error"),
+    ):
+        assert any(row.startswith(f"{status}{code}{types}") for row in rows)
 
 
 def to(upstream: str, model: str = "*") -> Route:
@@ -158,6 +166,7 @@ def to(upstream: str, model: str = "*") -> Route:
             [Family.OPENAI_CHAT, Family.OPENAI_RESPONSES],
         ),
         ({"a": OpenAIChat(base_url="https://a.example"), "b": Composer()}, [Family.COMPOSER, Family.OPENAI_CHAT]),
+        ({"a": Anthropic(base_url="https://a.example"), "b": Captured()}, [Family.COMPOSER, Family.ANTHROPIC]),
         ({"a": Website(), "b": SdkBridge()}, [Family.SDK_BRIDGE, Family.WEBSITE]),
     ],
 )
@@ -165,6 +174,11 @@ def test_parameters_are_told_for_the_upstreams_that_there_are(upstreams, familie
     shown = facts(Settings(upstreams=upstreams, routes={"*": to("a")}), "http://a", [])
     assert shown["families"] == families
     assert {len(row.outcomes) for row in shown["parameters"]} == {len(families)}
+
+
+def test_every_kind_of_upstream_has_its_family():
+    assert set(FAMILIES) == set(structs_of(Upstream))
+    assert set(FAMILIES.values()) == set(Family)
 
 
 def check_policy(page: Page, headers: httpx.Headers) -> None:
@@ -480,6 +494,21 @@ def test_codex_gets_a_file_of_toml_and_an_environment(model):
     assert (exported.partition("=")[0], said) == (provider["env_key"], "it's")
 
 
+@pytest.mark.parametrize("model", [Model("composer-2.5", "Composer 2.5", "cursor", 200_000), ODD_MODEL, Model("x", "X", "o")])
+def test_claude_code_gets_an_environment(model):
+    block = blocks(model, key="it's")["Claude Code"].text
+    names = re.findall(r"^export (\w+)=", block, re.MULTILINE)
+    said = subprocess.run(["sh", "-c", f"{block}printf '%s\\0' " + " ".join(f'"${name}"' for name in names)], capture_output=True, check=True)
+    variables = dict(zip(names, said.stdout.decode().split("\0"), strict=False))
+    window = {} if model.context_window is None else {"CLAUDE_CODE_MAX_CONTEXT_TOKENS": str(model.context_window)}
+    assert variables == window | {
+        "ANTHROPIC_BASE_URL": "http://127.0.0.1:8787",
+        "ANTHROPIC_AUTH_TOKEN": "it's",
+        "ANTHROPIC_MODEL": model.id,
+        "ANTHROPIC_DEFAULT_HAIKU_MODEL": model.id,
+    }
+
+
 def test_the_python_block_prints_an_answer(server):
     block = blocks(Model("composer-2.5", "Composer 2.5", "cursor"), server.url)["OpenAI for Python"]
     said = subprocess.run(
@@ -488,13 +517,15 @@ def test_the_python_block_prints_an_answer(server):
     assert "demo" in said
 
 
-def test_the_python_block_is_python_whatever_the_model():
-    compile(blocks(ODD_MODEL)["OpenAI for Python"].text, "block", "exec")
+@pytest.mark.parametrize("client", ["OpenAI for Python", "Anthropic for Python"])
+def test_the_python_block_is_python_whatever_the_model(client):
+    compile(blocks(ODD_MODEL)[client].text, "block", "exec")
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
-def test_the_node_block_is_javascript(tmp_path):
-    (tmp_path / "block.mjs").write_text(blocks(ODD_MODEL)["OpenAI for Node"].text, encoding="utf-8")
+@pytest.mark.parametrize("client", ["OpenAI for Node", "Anthropic for Node"])
+def test_the_node_block_is_javascript(tmp_path, client):
+    (tmp_path / "block.mjs").write_text(blocks(ODD_MODEL)[client].text, encoding="utf-8")
     subprocess.run(["node", "--check", str(tmp_path / "block.mjs")], check=True, capture_output=True, timeout=30)
 
 

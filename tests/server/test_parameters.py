@@ -12,8 +12,8 @@ from pipeline.parameters import ANY_OTHER, PARAMETERS, Effect, Family, Parameter
 from tests.support.chat_bodies import TOOL, WEATHER
 from tests.support.gateway_server import running_server
 from tests.support.parameter_bench import SENTENCE, USER, Answer, Open, opener, spoken
-from tests.support.parameter_checks import ASKED, BRIDGE, CHAT, COMPOSER, FORCED, JSON_ASKED, RESPONSES, WEBSITE
-from tests.support.parameter_checks_prompted import CHECKS
+from tests.support.parameter_checks import ANTHROPIC, ASKED, BRIDGE, CHAT, COMPOSER, FORCED, JSON_ASKED, RESPONSES, WEBSITE
+from tests.support.parameter_checks_anthropic import CHECKS
 
 # name -> fields that ask for something; of a read one, only what comes with it
 SAMPLES: dict[str, dict[str, Any]] = {
@@ -57,7 +57,7 @@ TWINS_OF_RESPONSES: dict[str, Twin] = {
     "verbosity": ({"text": {"verbosity": "low"}}, [], []),
     "reasoning": ({"reasoning_effort": "high"}, [], []),
 }
-TWINS_OF = {COMPOSER: TWINS, BRIDGE: TWINS, WEBSITE: TWINS, CHAT: TWINS, RESPONSES: TWINS_OF_RESPONSES}
+TWINS_OF = {COMPOSER: TWINS, BRIDGE: TWINS, WEBSITE: TWINS, CHAT: TWINS, RESPONSES: TWINS_OF_RESPONSES, ANTHROPIC: TWINS}
 
 
 def shown(answer: Answer, family: Family) -> Any:
@@ -95,10 +95,11 @@ async def effect_of(name: str, family: Family, open_gateway: Open) -> Effect | N
 
 
 async def stays_behind_where_the_profile_says_so(field: str, sample: dict[str, Any], open_gateway: Open) -> None:
-    async with open_gateway(settings="profile = { pass_fields = ['other'] }") as gateway:
-        answer = await gateway.ask(**sample, other=1)
+    other = "top_p" if field == "temperature" else "temperature"  # which every API knows
+    async with open_gateway(settings=f"profile = {{ pass_fields = ['{other}'] }}") as gateway:
+        answer = await gateway.ask(**sample, **{other: 1})
         assert field not in gateway.sent[-1]
-        assert gateway.sent[-1]["other"] == 1
+        assert gateway.sent[-1][other] == 1
     assert answer.ignored == [field]
 
 
@@ -138,13 +139,16 @@ def test_every_row_is_checked_and_every_check_has_its_row():
         ("temperature", RESPONSES, Effect.PASSED_ON),
         ("seed", RESPONSES, Effect.IGNORED),
         ("verbosity", RESPONSES, Effect.MAPPED),
+        ("temperature", ANTHROPIC, Effect.PASSED_ON),
+        ("metadata", ANTHROPIC, Effect.IGNORED),
+        ("text", ANTHROPIC, Effect.MAPPED),
     ],
 )
 async def test_what_happened_is_seen_without_the_table(tmp_path, name, family, seen):
     assert await effect_of(name, family, opener(tmp_path, family)) is seen
 
 
-@pytest.mark.parametrize("family", [CHAT, RESPONSES])
+@pytest.mark.parametrize("family", [CHAT, RESPONSES, ANTHROPIC])
 async def test_fields_that_choose_a_host_a_key_a_model_or_a_transport_are_reported(tmp_path, family):
     chosen = ["api_base", "api_key", "fallbacks", "timeout", "extra_headers"]
     async with opener(tmp_path, family)() as gateway:

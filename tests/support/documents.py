@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from server.config_text import reference
-from tests.support import dialects_doc, parameters_doc, sdk_bridge_doc
+from tests.support import dialects_doc, messages_doc, parameters_doc, sdk_bridge_doc
 from tests.support.tool_calls_doc import REGIONS
 
 ROOT = Path(__file__).parents[2]
@@ -40,6 +40,7 @@ def fill(text: str, regions: Regions) -> str:
 # the file -> what it should hold, made from what it holds
 DOCUMENTS: dict[str, Callable[[str], str]] = {
     "docs/composer.md": lambda text: fill(text, parameters_doc.WAYS),
+    "docs/messages.md": lambda text: fill(text, messages_doc.REGIONS),
     "docs/parameters.md": lambda text: fill(text, parameters_doc.REGIONS),
     "docs/sdk-bridge.md": lambda text: fill(text, sdk_bridge_doc.REGIONS),
     "docs/settings.md": lambda _: reference(),

@@ -11,6 +11,7 @@ import httpx
 
 from pipeline.parameters import Family
 from pipeline.wire.composer import encode_end, encode_text, encode_thinking
+from tests.support import anthropic_words as anthropic
 from tests.support import openai_server as chat
 from tests.support import responses_events as responses
 from tests.support import sdk_scripts as sdk
@@ -31,8 +32,13 @@ MODELS = {
     Family.WEBSITE: "composer-2.5",
     Family.OPENAI_CHAT: "kimi-k3",
     Family.OPENAI_RESPONSES: "gpt-5.2",
+    Family.ANTHROPIC: "claude-sonnet-5",
 }
-OPENAI = {Family.OPENAI_CHAT: ("openai-chat", chat.ENDPOINT), Family.OPENAI_RESPONSES: ("openai-responses", responses.ENDPOINT)}
+APIS = {
+    Family.OPENAI_CHAT: ("openai-chat", chat.ENDPOINT),
+    Family.OPENAI_RESPONSES: ("openai-responses", responses.ENDPOINT),
+    Family.ANTHROPIC: ("anthropic", anthropic.ENDPOINT),
+}
 KEY = {"authorization": "Bearer user-key-1234567890"}
 
 
@@ -81,6 +87,13 @@ class Gateway:
     async def ask(self, **fields: Any) -> Answer:
         async with self._server.client(**KEY) as client:
             response = await client.post("/v1/chat/completions", json={"model": MODELS[self._family], "messages": [USER], **fields})
+        return Answer(response.status_code, response.text, _last(response), _words(response, "ignored"), _words(response, "notices"))
+
+    async def ask_messages(self, **fields: Any) -> Answer:
+        """The same question as a body of Anthropic's API; its answer has that API's shape."""
+        async with self._server.client(**KEY) as client:
+            body = {"model": MODELS[self._family], "max_tokens": 9000, "messages": [USER], **fields}
+            response = await client.post("/v1/messages", json=body)
         return Answer(response.status_code, response.text, _last(response), _words(response, "ignored"), _words(response, "notices"))
 
     async def listed(self) -> list[str]:
@@ -140,8 +153,11 @@ def spoken(family: Family, text: str = SENTENCE, thinking: str = "") -> Said:
     if family is Family.WEBSITE:
         return words.START + (words.thought(thinking) if thinking else b"") + words.text(text) + words.END
     if family is Family.OPENAI_RESPONSES:
-        thought = [responses.reasoning(thinking)] if thinking else []
-        return responses.completed(*thought, responses.message(text))
+        thoughts = [responses.reasoning(thinking)] if thinking else []
+        return responses.completed(*thoughts, responses.message(text))
+    if family is Family.ANTHROPIC:
+        thought = anthropic.thought([thinking], 0, anthropic.SIGNATURE) if thinking else []
+        return b"".join([anthropic.START, *thought, *anthropic.spoken([text], len(thought[:1])), anthropic.end()])
     return (chat.chunk(reasoning_content=thinking) if thinking else b"") + chat.text(text) + chat.chunk("stop") + chat.DONE
 
 
@@ -176,7 +192,7 @@ def opener(folder: Path, family: Family) -> Open:
         def said() -> Said:
             return waiting.pop(0) if len(waiting) > 1 else waiting[0]
 
-        mode = "open" if family in OPENAI else "forward"
+        mode = "open" if family in APIS else "forward"
         async with (
             _upstream(family, said) as (table, upstream),
             gateway_from(folder, f"[upstreams.one]\n{table}\n{settings}\n", mode=mode) as server,
@@ -213,6 +229,6 @@ async def _upstream(family: Family, said: Callable[[], Said]) -> AsyncIterator[t
         async with chat.openai_server(by_body, words.ENDPOINT) as website:
             yield f'kind = "website"\nurl = "{website.origin}{words.ENDPOINT}"', website
     else:
-        kind, path = OPENAI[family]
+        kind, path = APIS[family]
         async with chat.openai_server(by_body, path) as server:
             yield f'kind = "{kind}"\nbase_url = "{server.origin}/v1"', server

@@ -2,7 +2,7 @@
 
 A check is called with the way to open a gateway, and fails when the parameter does not do what its row says. It stands in `CHECKS` under its family,
 effect, name and values, so that a row which changes its mind has none. Here are those of every family and of the servers with OpenAI's APIs;
-`tests.support.parameter_checks_prompted` has the others.
+`tests.support.parameter_checks_prompted` and `tests.support.parameter_checks_anthropic` have the others.
 """
 
 from collections.abc import Awaitable, Callable
@@ -13,7 +13,7 @@ from tests.support.chat_bodies import TOOL, WEATHER
 from tests.support.parameter_bench import SENTENCE, USER, Gateway, Open, spoken
 
 COMPOSER, BRIDGE, WEBSITE = Family.COMPOSER, Family.SDK_BRIDGE, Family.WEBSITE
-CHAT, RESPONSES = Family.OPENAI_CHAT, Family.OPENAI_RESPONSES
+CHAT, RESPONSES, ANTHROPIC = Family.OPENAI_CHAT, Family.OPENAI_RESPONSES, Family.ANTHROPIC
 LIMITS, FORCED, FREE = ("max_completion_tokens", "max_output_tokens", "max_tokens"), "required, or a function", "auto, none, allowed_tools"
 NOW = {"type": "function", "function": {"name": "now", "description": "The time", "parameters": {"type": "object"}}}
 ASKED = {"type": "function", "function": {"name": "get_weather"}}
@@ -41,7 +41,7 @@ def _bound(function: Callable[..., Awaitable[None]], said: dict[str, Any]) -> Ch
     return lambda open_gateway: function(open_gateway, **said)
 
 
-@check(Effect.HONOURED, "model", families=(CHAT, RESPONSES))
+@check(Effect.HONOURED, "model", families=(CHAT, RESPONSES, ANTHROPIC))
 async def model_of_chat(open_gateway: Open) -> None:
     async with open_gateway(settings='[routes.mine]\ntargets = [{ upstream = "one", model = "theirs" }]') as gateway:
         assert (await gateway.sent_for(model="mine"))["model"] == "theirs"

@@ -6,7 +6,12 @@ from pipeline.parameters import ANY_OTHER, EFFECTS, PARAMETERS, Family, Paramete
 from server.answering import CUT, MAX_HEADER_CHARS
 from tests.support.markdown import code, table
 
-BESIDE = {Family.SDK_BRIDGE: Family.COMPOSER, Family.WEBSITE: Family.COMPOSER, Family.OPENAI_RESPONSES: Family.OPENAI_CHAT}
+BESIDE = {
+    Family.SDK_BRIDGE: Family.COMPOSER,
+    Family.WEBSITE: Family.COMPOSER,
+    Family.OPENAI_RESPONSES: Family.OPENAI_CHAT,
+    Family.ANTHROPIC: Family.OPENAI_CHAT,
+}
 """A family -> the one beside which it stands: a sentence that is the other's too is not said twice."""
 
 
