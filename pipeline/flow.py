@@ -26,21 +26,23 @@ from pipeline.events import Event, Finish, Notice, UpstreamEvent
 from pipeline.identity import Identity
 from pipeline.machine.answer import Markup, taught
 from pipeline.machine.custom_calls import CustomCalls
+from pipeline.machine.delivered_calls import DeliveredCalls
 from pipeline.machine.json_answer import Checker
 from pipeline.machine.limits import LimitsMachine
 from pipeline.machine.plain import PlainMachine
 from pipeline.machine.tools.inventory import ToolPolicy
+from pipeline.machine.tools.names import unreadable_names
 from pipeline.machine.written import WrittenCall
 from pipeline.models import Price
 from pipeline.promises import PromptReader, checker_of
-from pipeline.request import Request, TextPart
+from pipeline.request import Request, TextPart, ToolMode
 from pipeline.stages import complete, emitted, first_events, stage
 from pipeline.upstream.base import Upstream
 from pipeline.usage.estimate import Method
 from pipeline.usage.meter import UsageMeter
 
 LARGE_CHARS = 1_000_000
-"""A request of more text is written in a thread, so that other answers go on meanwhile."""
+"""A request of more text, in its messages, its calls and its tools, is written in a thread, so that other answers go on meanwhile."""
 
 
 class Terms(msgspec.Struct, frozen=True):
@@ -95,6 +97,8 @@ class Exchange:
         self.noticed: list[Notice] = []
         self._checker = checker or (None if upstream.keeps_promises else checker_of(request))
         self._outgoing = upstream.write(request if model is None else msgspec.structs.replace(request, model=model))
+        is_called = upstream.writes_markers and request.tool_choice.mode is not ToolMode.NONE
+        self._unreadable = unreadable_names(self._outgoing.request.tools) if is_called else ()
         self._key = key
         self._total_at = terms.total_at
         self._source: Watched | None = None
@@ -120,7 +124,7 @@ class Exchange:
         ready = await upstream.prepared(request if model is None else msgspec.structs.replace(request, model=model))
         request = msgspec.structs.replace(ready, model=request.model)
         written = partial(cls, request, upstream, terms, model=model, key=key, checker=checker)
-        if sum(len(part.text) for message in request.messages for part in message.parts if isinstance(part, TextPart)) < LARGE_CHARS:
+        if _chars_of(request) < LARGE_CHARS:
             return written()
         return await anyio.to_thread.run_sync(written)
 
@@ -132,7 +136,7 @@ class Exchange:
     @property
     def notices(self) -> tuple[Notice, ...]:
         """What parsing and writing the request left otherwise than the client sent it."""
-        return (*self.request.notices, *self._outgoing.notices)
+        return (*self.request.notices, *self._outgoing.notices, *self._unreadable)
 
     def events(self) -> AsyncGenerator[list[Event], None]:
         """The answer's events. Exactly one `Finish` or `Failed` ends them."""
@@ -145,6 +149,8 @@ class Exchange:
             answer = stage(answer, CustomCalls(wrapped).feed)
         if terms.observe is not None:
             answer = stage(answer, terms.observe)
+        if self._outgoing.settle is not None:
+            answer = stage(answer, DeliveredCalls(self._outgoing.settle).feed)
         return stage(answer, self._counted)
 
     @property
@@ -161,14 +167,14 @@ class Exchange:
         """The machine that an answer goes through. An upstream that takes nothing but a prompt keeps no promises, so they are kept here."""
         if self.upstream.keeps_promises:
             return PlainMachine(LimitsMachine(self._outgoing.stops) if self._outgoing.stops else None).feed
-        terms, trigger = self.terms, self._outgoing.trigger
+        terms, outgoing = self.terms, self._outgoing
         return PromptReader(
-            self._outgoing.request,  # in which there are functions only
+            outgoing.request,  # in which there are functions only
             self._checker,
             new_id=partial(terms.identity.new, "call_"),
             count=self.meter.new_count(),
             policy=terms.policy,
-            markup=taught(terms.markup, trigger) if trigger else terms.markup,
+            markup=terms.markup if outgoing.markers else taught(terms.markup, outgoing.trigger),
             writes_markers=self.upstream.writes_markers,
             strict_tool_choice=terms.strict_tool_choice,
             written=terms.written,
@@ -183,6 +189,15 @@ class Exchange:
         """The client's custom tools that the upstream was offered as functions."""
         custom = frozenset(tool.name for tool in self.request.tools if tool.custom)
         return custom and custom - {tool.name for tool in self._outgoing.request.tools if tool.custom}
+
+
+def _chars_of(request: Request) -> int:
+    """How much there is to write; the schema of a tool counts as long as it is as JSON."""
+    chars = 0
+    for message in request.messages:
+        chars += sum(len(part.text) for part in message.parts if isinstance(part, TextPart)) + len(message.reasoning or "")
+        chars += sum(len(call.arguments) for call in message.tool_calls)
+    return chars + sum(len(tool.description) + len(msgspec.json.encode(tool.parameters)) for tool in request.tools)
 
 
 class Answer:

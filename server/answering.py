@@ -90,7 +90,9 @@ class Answering:
         keepalive = self._settings.cursor.keepalive_seconds if surface.for_cursor else SILENCE_SECONDS
         form = Form(dialect=surface.dialect(plan.route), keepalive_seconds=keepalive, total_at=total_at)
         candidates = self._targets.candidates(request, plan, caller, attempt.hear, **form)
-        attempt.candidates = self._health.ordered(candidates, plan.order, conversation)
+        awaiting = self._targets.awaiting(request, plan, caller)
+        # before every other order, also where the target cools: what waits there is well
+        attempt.candidates = sorted(self._health.ordered(candidates, plan.order, conversation), key=lambda each: each.target not in awaiting)
         early = self._settings.cursor.early_headers_seconds if surface.for_cursor else 0.0
         if not request.stream:
             return await attempt.collected()

@@ -10,7 +10,20 @@ ROOT = Path(__file__).parents[1]
 ASYNC = {"anyio", "trio", "asyncio", "httpx", "sniffio"}
 SYNCHRONOUS_ROOMS = ("parse", "prompt", "machine", "emit", "usage", "wire")
 STAGES = (*SYNCHRONOUS_ROOMS, "upstream")
-VOCABULARY = {"events", "errors", "request", "identity", "models", "credential", "parameters", "thinking_blocks", "echo"}
+VOCABULARY = {
+    "conversation_name",
+    "events",
+    "errors",
+    "request",
+    "identity",
+    "models",
+    "credential",
+    "parameters",
+    "parameter_effects",
+    "messages_fields",
+    "thinking_blocks",
+    "echo",
+}
 HTTPX_FILES = {"pipeline/upstream/http.py", "pipeline/upstream/transport.py"}
 
 # room -> the other rooms that it may use, and why

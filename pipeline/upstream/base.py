@@ -1,7 +1,7 @@
 """What flow.py asks of an upstream: write a request in its own form, and stream its answer as lists of events."""
 
-from collections.abc import AsyncGenerator, Callable, Sequence
-from typing import Protocol
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -19,7 +19,9 @@ class Outgoing(msgspec.Struct, frozen=True):
     names the client's parameters that have no effect on this upstream, and `notices` say what else of the request is not as the client sent it.
     `counted` are the prompt's tokens where they were counted, `images` the files in the body, and `rewrite` gives the body once more under new ids,
     where it holds any. At the first of `stops` the flow ends the answer: they are the client's stop texts, where the upstream takes none. `trigger`
-    is the text of this request's own that the prompt asks for in front of each call, where it teaches a dialect that has one.
+    is the text of this request's own that the prompt asks for in front of each call, where it teaches a dialect that has one. Without `markers` the
+    model was never told of Composer's, and what looks like one in its answer is text. `settle` is called at the answer's end, with the ids of the
+    calls that left whole and that the client is to run, where the upstream holds something open for their results.
     """
 
     request: Request
@@ -32,6 +34,8 @@ class Outgoing(msgspec.Struct, frozen=True):
     rewrite: Callable[[], bytes] | None = None
     stops: tuple[str, ...] = ()
     trigger: str = ""
+    markers: bool = True
+    settle: Callable[[Collection[str]], None] | None = None
 
     def renewed(self) -> "Outgoing":
         """The same request, to be sent a second time."""
@@ -81,4 +85,13 @@ class Upstream(Protocol):
         Never raises for what the upstream does; it says so with `Failed`. Closing the generator closes the upstream's connection. `key` is the
         caller's own upstream key where this upstream takes one.
         """
+        ...
+
+
+@runtime_checkable
+class Awaits(Protocol):
+    """An upstream that holds something open for the results of its calls, so that a request that brings them is best sent there."""
+
+    def awaits(self, request: Request, key: str | None) -> bool:
+        """Whether it waits for results of this request's last calls, under the key that it would be asked with; never raises."""
         ...

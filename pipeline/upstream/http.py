@@ -36,6 +36,7 @@ END_SECONDS = 0.05
 
 # The names under which the other modules know httpx's types; they do not import it themselves.
 Client = httpx.AsyncClient
+Request = httpx.Request
 Response = httpx.Response
 
 # The first row that fits: subclasses stand before their bases.
@@ -110,6 +111,9 @@ async def opened(client: Client, method: str, url: str, headers: Mapping[str, st
     with told_faults():
         request = client.build_request(method, url, headers=headers, content=content)
         response = await client.send(request, stream=True, follow_redirects=False)
+    # an answer may take hours, and the request's body has been sent
+    response.request = Request(method, request.url, headers=request.headers)
+    del request, content
     try:
         yield response
     finally:

@@ -26,7 +26,7 @@ from anyio.abc import TaskGroup
 
 from pipeline.credential import Credential, Kind, Secret
 from pipeline.errors import PenstockError, UpstreamUnusable
-from pipeline.events import Failed, Notice, Progress, UpstreamEvent
+from pipeline.events import Failed, Notice, UpstreamEvent
 from pipeline.identity import Identity
 from pipeline.models import MODELS, Model, resolve_composer_model
 from pipeline.parameters import Family, ignored_by
@@ -43,17 +43,18 @@ from pipeline.upstream.bridge.agent import Agent, Order
 from pipeline.upstream.bridge.calls import BridgeCalls
 from pipeline.upstream.bridge.launch import Launch
 from pipeline.upstream.bridge.listener import open_listener
-from pipeline.upstream.bridge.parking import TOO_LATE, Parking, replayed
+from pipeline.upstream.bridge.outgoing import BridgeOutgoing, Telling, bridge_outgoing
+from pipeline.upstream.bridge.parking import TOO_LATE, Claim, Parking, replayed
 from pipeline.upstream.bridge.process import BridgeProcess
 from pipeline.upstream.bridge.run import Run, Waiting
 from pipeline.upstream.bridge.states import State
-from pipeline.upstream.bridge.turn import Turn, turn_of
+from pipeline.upstream.bridge.turn import last_calls, turn_of
 from pipeline.upstream.http import Client
-from pipeline.upstream.images import MAX_BYTES, Fetcher, ImageFile, fetch_images, images_left, most_fetched_bytes, read_images
+from pipeline.upstream.images import MAX_BYTES, Fetcher, ImageFile, fetch_images, most_fetched_bytes, read_images
 from pipeline.upstream.model_list import Listing
 from pipeline.upstream.request_window import check_length, fitted
 from pipeline.upstream.single_flight import fingerprint
-from pipeline.usage.estimate import Counted, Method
+from pipeline.usage.estimate import Method
 from pipeline.wire.sdk_models import Selection
 from pipeline.wire.sdk_requests import AgentImage, User, Version
 
@@ -77,12 +78,6 @@ class SdkBridgeConfig(msgspec.Struct, frozen=True, kw_only=True):
     context_overflow: Overflow | None = None
     usage_method: Method = "calibrated"
     max_image_bytes: int = MAX_BYTES
-
-
-class BridgeOutgoing(Outgoing, frozen=True, kw_only=True):
-    """A request for an agent; `turn` is what of it decides which one."""
-
-    turn: Turn
 
 
 class SdkBridgeUpstream:
@@ -134,6 +129,11 @@ class SdkBridgeUpstream:
         except PenstockError as error:
             return Listing(error=error)
 
+    def break_off(self) -> None:
+        """The server stops at once: neither its runs nor the bridge are waited for."""
+        self.parking.stop()
+        self.process.break_off()
+
     async def me(self, key: str | None) -> User:
         """Whose key it is; raises PenstockError."""
         return await self._calls.me(self._secret(key), callers_key=self._is_callers)
@@ -150,11 +150,12 @@ class SdkBridgeUpstream:
             return request
         check_parts(request)
         config = self._config
-        check_length(request, config.context_window, config.context_overflow, method=config.usage_method)
+        if not self.parking.awaits(last_calls(request.messages)):
+            check_length(request, config.context_window, config.context_overflow, method=config.usage_method)
         return await fetch_images(request, self._fetcher, max_bytes=config.max_image_bytes)
 
     def write(self, request: Request) -> Outgoing:
-        """The request as a fresh agent would be told it.
+        """The request as a fresh agent would be told it; one that a run may wait for is weighed against the window, and goes to that run unweighed.
 
         Raises:
             RequestError: the conversation does not fit the window, or a part of it is nothing that is sent.
@@ -164,59 +165,62 @@ class SdkBridgeUpstream:
         images = read_images(request, max_bytes=config.max_image_bytes)
         turn = turn_of(request, images)
         request = in_function_form(request)
-        within = fitted(request, config.context_window, config.context_overflow, write=agent_message, show=show_messages, method=config.usage_method)
-        return BridgeOutgoing(
-            within.request,
-            within.prompt.encode(),
-            within.prompt,
-            (*ignored_by(Family.SDK_BRIDGE, request), *unread_by_prompts(request)),
-            within.notices,
-            None if within.prompt_tokens is None else Counted(within.prompt_tokens, config.usage_method),
-            tuple(images_left(images, request, within.request)),
-            turn=turn,
+        weighed = partial(
+            fitted, request, config.context_window, config.context_overflow, write=agent_message, show=show_messages, method=config.usage_method
         )
+        ignored = (*ignored_by(Family.SDK_BRIDGE, request), *unread_by_prompts(request))
+        return bridge_outgoing(request, turn, images, ignored, weighed, config.usage_method, is_awaited=self.parking.awaits(turn.called))
+
+    def awaits(self, request: Request, key: str | None) -> bool:
+        """Whether a run waits for the results of this request's last calls."""
+        calls = last_calls(request.messages)
+        if not self.parking.awaits(calls):
+            return False
+        try:
+            return self.parking.awaits(calls, fingerprint(self._secret(key)), request.model)
+        except PenstockError:
+            return False
 
     async def stream(self, outgoing: Outgoing, key: str | None = None) -> AsyncGenerator[list[UpstreamEvent], None]:
         """The answer; `key` is the caller's own, which is used where the upstream has none of its own."""
         assert isinstance(outgoing, BridgeOutgoing)
         parallel = outgoing.request.options.parallel_tool_calls
-        notices: list[UpstreamEvent] = []
         try:
             secret = self._secret(key)
         except PenstockError as error:
             yield [Failed(error)]
             return
-        claim = self.parking.claim(outgoing.turn, fingerprint(secret))
-        if claim.notice is not None:
-            notices.append(claim.notice)
+        claim = Claim() if outgoing.is_second else self.parking.claim(outgoing.turn, fingerprint(secret))
+        told = Telling([] if claim.notice is None else [claim.notice])
         if claim.run is not None:
-            has_said = False
+            outgoing.current.run = claim.run
             async with aclosing(claim.run.batches(parallel=parallel)) as batches:
                 async for batch in batches:
-                    if not has_said and _is_lost(claim.run, batch):
+                    if not told.has_begun and _is_lost(claim.run, batch):
                         break
-                    has_said = has_said or _says(batch)
-                    yield batch
+                    yield told.feed(batch)
                 else:
                     return
-            notices.append(replayed(TOO_LATE[states.BROKEN]))
+            told = Telling([replayed(TOO_LATE[states.BROKEN])])
+        told.notices += outgoing.fresh.notices
+        if outgoing.fresh.fault is not None:
+            yield [*told.notices, Failed(outgoing.fresh.fault)]
+            return
         selection = await self._accounts.selection(outgoing.request, secret)
-        async with aclosing(self._begun(outgoing, secret, selection).batches(parallel=parallel)) as batches:
+        run = outgoing.current.run = self._begun(outgoing, secret, selection)
+        async with aclosing(run.batches(parallel=parallel)) as batches:
             async for batch in batches:
-                if notices and _says(batch):
-                    # what comes first starts a client's clocks, and a Notice alone says nothing
-                    batch, notices = [*notices, *batch], []
-                yield batch
+                yield told.feed(batch)
 
     def _begun(self, outgoing: BridgeOutgoing, secret: str, selection: Selection) -> Run:
         """A fresh agent's run, whose task has been started."""
-        request, config = outgoing.request, self._config
+        config = self._config
         order = Order(
             selection,
             Secret(secret),
-            outgoing.prompt,
-            tuple(map(_image, outgoing.images)),
-            _offered(request),
+            outgoing.fresh.prompt,
+            tuple(map(_image, outgoing.fresh.images)),
+            _offered(outgoing.request),
             callers_key=self._is_callers,
         )
         run = Run(
@@ -229,7 +233,7 @@ class SdkBridgeUpstream:
             changed=self.parking.changed,
         )
         self.parking.add(run)
-        self._tasks.start_soon(run.live)
+        self._tasks.start_soon(self.parking.live, run)
         return run
 
     def _secret(self, key: str | None) -> str:
@@ -288,10 +292,6 @@ def _offered(request: Request) -> tuple[Tool, ...]:
 
 def _image(file: ImageFile) -> AgentImage:
     return AgentImage(file.data, file.header.media_type, file.header.width, file.header.height)
-
-
-def _says(batch: list[UpstreamEvent]) -> bool:
-    return any(not isinstance(event, Notice | Progress) for event in batch)
 
 
 def _is_lost(run: Run, batch: list[UpstreamEvent]) -> bool:

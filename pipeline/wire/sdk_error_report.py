@@ -2,7 +2,7 @@
 
 Theory of operation: a Connect error is an object {code, message, details}. Where the bridge knows more, `details` holds an `SdkErrorDetails`,
 readable under `debug`, and as base64 of its protobuf under `value`. The readable form is taken where there is one. A detail that has a code of the
-SDK comes before one without.
+SDK comes before one without. Details of other types are left alone: the same numbers mean something else there.
 
 Invariants: nothing raises; work is bounded, however large the input is. Text is cleaned, ids and addresses are as they were sent.
 """
@@ -32,6 +32,7 @@ CODES = (
     *("UPSTREAM_ERROR", "INTERNAL_ERROR", "CLIENT_CANCELLED"),
 )
 
+DETAILS = "sdk.v1.SdkErrorDetails"
 _MAX_DETAILS = 16
 _MAX_VALUE_CHARS = 65_536
 _MAX_WAIT_SECONDS = 31 * 86_400.0
@@ -92,6 +93,8 @@ def _retry_after(detail: Mapping[str, Json], now: float) -> float | None:
 
 
 def _read_detail(detail: Mapping[str, Json]) -> Mapping[str, Json]:
+    if _text(detail, "type").rpartition("/")[2] not in ("", DETAILS):
+        return _NOTHING
     debug = as_object(detail.get("debug"))
     value = detail.get("value")
     return debug or (_from_base64(value) if isinstance(value, str) and 0 < len(value) <= _MAX_VALUE_CHARS else {})

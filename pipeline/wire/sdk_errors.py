@@ -25,6 +25,7 @@ from pipeline.wire.sdk_error_table import BAD_KEY, FAILED, INCOMPATIBLE, RETRYAB
 RESTARTED = Outcome(UpstreamUnavailable, "The bridge was started again; send the request once more.", "upstream_bridge_restarted")
 _OWN_TOKEN_REFUSED = "Unauthorized"
 _ELLIPSIS = "…"
+_ACTIVE_RUN = re.compile(r"\bactive run (run-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}) is not terminal\b")
 _HELP = re.compile(r"https://[^\s\"'<>@\\]{1,200}", re.ASCII)
 _REQUEST_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 
@@ -75,6 +76,17 @@ def error_from_result(error_code: str, message: str, *, callers_key: bool, secre
     """
     report = Report(word=spelled(error_code), text=clean_message(message, secrets))
     return _error(_outcome(report) or FAILED, report, callers_key=callers_key, secrets=secrets)
+
+
+def active_run(error: PenstockError) -> str | None:
+    """The run that keeps an agent from being deleted, where that is what the bridge says.
+
+    >>> said = b'{"message": "Cannot delete agent a: active run run-0d9f6c1e-5b7a-4f7e-9a57-1f0f6a0c2b11 is not terminal."}'
+    >>> active_run(error_from_unary(500, {}, said, callers_key=True))
+    'run-0d9f6c1e-5b7a-4f7e-9a57-1f0f6a0c2b11'
+    """
+    found = _ACTIVE_RUN.search(error.message)
+    return None if found is None else found[1]
 
 
 def _outcome(report: Report) -> Outcome | None:

@@ -19,6 +19,7 @@ from pipeline.wire.sdk_told import Tail, ToldTwice
 from pipeline.wire.sdk_usage import Counts, read_counts, summed
 
 MAX_TOOL_NOTICES = 16
+MAX_CALLS = 4096
 
 # All custom tools are of this kind, and the agent finds and calls them with these two.
 _WAYS_TO_CUSTOM_TOOLS = frozenset({"mcp", "getmcptools", "callmcptool"})
@@ -40,6 +41,7 @@ class RunMessages:
     """The messages of one run.
 
     Attributes:
+        call_order: the ids of the calls that the model has begun, each with its place among them; of so many that it is no list of calls, the first.
         events: where what is said goes; the caller puts a list of its own there.
         has_said_text: text has been said since the caller last took this back.
         run_id: the run's id, from the first message that names it.
@@ -49,6 +51,7 @@ class RunMessages:
 
     def __init__(self, custom_tools: Collection[str], secrets: Collection[str]) -> None:
         """`custom_tools` are the names of the client's; none of the `secrets` stands in `trouble`."""
+        self.call_order: dict[str, int] = {}
         self.events: list[UpstreamEvent] = []
         self.has_said_text = False
         self.run_id: str | None = None
@@ -56,7 +59,7 @@ class RunMessages:
         self._custom_tools = frozenset(custom_tools)
         self._secrets = secrets
         self._text, self._thinking = ToldTwice(), ToldTwice()
-        self._said = Tail()
+        self._said, self._told = Tail(), Tail()  # what was said, and what the messages alone told of the same
         self._agent_tools: set[str] = set()
         self._of_turns: Counts = {}
         self._of_messages: Counts = {}
@@ -81,14 +84,20 @@ class RunMessages:
             self.run_id = run_id
 
     def read_text_of_result(self, text: Json, *, is_part: bool) -> None:
-        """The text of the run's result: said where it was not told before, which is so with a bridge that tells nothing else.
+        """The text of the run's result, of the whole run or its last part: what of it was not said before is said.
 
-        `is_part` says that only the last part of the run was read here.
+        That is all of it where the bridge tells nothing else, and a part where updates ended early. `is_part` says that another part of the run was
+        answered before.
         """
         if not isinstance(text, str) or not text.strip() or self._said.holds(text):
             return
-        if not self.has_said_text:
-            self._say(text)
+        rest = self._said.rest_of(text)
+        if rest is None and self._told.holds(text):
+            rest = self._said.rest_of(self._told)
+        if rest is None and not self.has_said_text:
+            rest = text
+        if rest is not None:
+            self._say(rest if self.has_said_text else rest.lstrip())
         elif not (is_part and self._said.is_end_of(text)):
             self.events.append(Notice("contradictory_text", "the text of the run's result is not what the run said"))
 
@@ -121,7 +130,9 @@ class RunMessages:
         self._think(self._thinking.by_update(_text(fields)))
 
     def _read_tool_start(self, fields: Fields) -> None:
-        call = as_object(fields.get("toolCall"))
+        call, call_id = as_object(fields.get("toolCall")), fields.get("callId")
+        if isinstance(call_id, str) and len(call_id) <= _MAX_ID_CHARS and len(self.call_order) < MAX_CALLS:
+            self.call_order.setdefault(call_id, len(self.call_order))
         self._name_tool(call.get("name") or call.get("type"))
 
     def _read_turn_end(self, fields: Fields) -> None:
@@ -130,7 +141,9 @@ class RunMessages:
     def _read_assistant(self, fields: Fields) -> None:
         for block in map(as_object, as_list(as_object(fields.get("message")).get("content"))):
             if block.get("type") == "text":
-                self._say(self._text.by_message(_text(block)))
+                text = _text(block)
+                self._told.add(text)
+                self._say(self._text.by_message(text))
 
     def _read_thinking(self, fields: Fields) -> None:
         self._think(self._thinking.by_message(_text(fields)))

@@ -16,7 +16,7 @@ from types import MappingProxyType
 
 import msgspec
 
-from pipeline.errors import ProtocolViolation
+from pipeline.errors import ProtocolViolation, UnsupportedParameter
 from pipeline.request import Json, Tool
 from pipeline.wire.connect import encode_envelope
 from pipeline.wire.error_text import clean_message
@@ -41,6 +41,9 @@ STREAM_HEADERS: Mapping[str, str] = MappingProxyType({"Content-Type": "applicati
 
 EMPTY = b"{}"
 """The body of `PING` and `GET_VERSION`."""
+
+_LOST_NAME = "__proto__"
+"""The one name that an object of JavaScript, and so the bridge, does not keep."""
 
 _MAX_ID_CHARS = 512
 
@@ -71,7 +74,11 @@ class User(msgspec.Struct, frozen=True):
 
 
 def create_agent(selection: Selection, *, key: str, cwd: str, tools: Sequence[Tool] = (), agent_id: str | None = None) -> bytes:
-    """A local agent in the folder `cwd`, with these tools and no others; all of them are functions."""
+    """A local agent in the folder `cwd`, with these tools and no others; all of them are functions.
+
+    Raises:
+        UnsupportedParameter: a tool, or something in its schema, has a name that the bridge would lose without a word.
+    """
     custom = {tool.name: {"description": tool.description, "inputSchema": tool.parameters or {"type": "object", "properties": {}}} for tool in tools}
     options: dict[str, Json] = {
         "model": {"id": selection.id, "params": [{"id": name, "value": value} for name, value in selection.params]},
@@ -80,7 +87,18 @@ def create_agent(selection: Selection, *, key: str, cwd: str, tools: Sequence[To
         "tools": {"names": ["mcp"] if custom else []},
         "local": {"cwd": [cwd], "customTools": custom} if custom else {"cwd": [cwd]},
     }
-    return _body(options=options | ({"agentId": agent_id} if agent_id else {}))
+    body = _body(options=options | ({"agentId": agent_id} if agent_id else {}))
+    if b'"%b":' % _LOST_NAME.encode() in body:  # as a name: in a text the quotation marks are escaped
+        raise _lost(tools)
+    return body
+
+
+def _lost(tools: Sequence[Tool]) -> UnsupportedParameter:
+    path = next((f"tools[{place}].name" for place, tool in enumerate(tools) if tool.name == _LOST_NAME), None)
+    if path is None:
+        name = f'"{_LOST_NAME}":'.encode()
+        path = next((f"tools[{place}].parameters" for place, tool in enumerate(tools) if name in msgspec.json.encode(tool.parameters)), "tools")
+    return UnsupportedParameter(f"{path} holds the name {_LOST_NAME}, which the SDK's bridge loses; give it another one.", param=path)
 
 
 def send(agent_id: str, text: str, images: Sequence[AgentImage] = ()) -> bytes:

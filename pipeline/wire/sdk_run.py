@@ -15,7 +15,7 @@ Invariants: bytes never raise; deltas are never empty, and a text that is told t
 are cut. Nothing is held back but an unfinished message. What is of an unknown type is counted, and of no other effect.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from pipeline.errors import PenstockError, ProtocolViolation, StreamCut, UpstreamTimeout
 from pipeline.events import Failed, Finish, FinishReason, Notice, UpstreamEvent
@@ -30,8 +30,14 @@ from pipeline.wire.sdk_usage import Counts, as_report, read_counts
 FINISHED, FAILED = "RUN_LIFECYCLE_STATUS_FINISHED", "RUN_LIFECYCLE_STATUS_ERROR"
 CANCELLED, EXPIRED = "RUN_LIFECYCLE_STATUS_CANCELLED", "RUN_LIFECYCLE_STATUS_EXPIRED"
 
-# They come without the model having done anything.
-_NO_WORK = ("status", "usage")
+# What of updates and messages comes only where the model is at work. Steps, statuses, counts and keep-alives come without, and so may what is new.
+_WORK = frozenset(
+    (
+        *("text-delta", "thinking-delta", "thinking-completed", "token-delta"),
+        *("tool-call-started", "partial-tool-call", "tool-call-completed"),
+        *("assistant", "thinking", "tool_call"),
+    )
+)
 
 
 class RunDecoder:
@@ -39,7 +45,7 @@ class RunDecoder:
 
     Attributes:
         finished: `Finish` or `Failed` has been given: nothing more comes.
-        activity: how many messages have come that show that the model is at work: not keep-alives, `status` and `usage`.
+        activity: how many messages have come that show that the model is at work.
         data_messages: how many have come that are no keep-alives.
 
     >>> from pipeline.wire.connect import encode_envelope
@@ -84,6 +90,11 @@ class RunDecoder:
     def run_id(self) -> str | None:
         """The run's id, from the first message that names it."""
         return self._messages.run_id
+
+    @property
+    def call_order(self) -> Mapping[str, int]:
+        """The ids of the calls that the model has begun, the agent's own, each with its place among them."""
+        return self._messages.call_order
 
     @property
     def _events(self) -> list[UpstreamEvent]:
@@ -138,7 +149,7 @@ class RunDecoder:
         update, told = as_object(message.get("interactionUpdate")), as_object(message.get("sdkMessage"))
         fields = as_object(update.get("update")) if update else as_object(told.get("message"))
         kind = fields.get("type") or (update or told).get("type")
-        if not (told and kind in _NO_WORK):
+        if "result" in message or (isinstance(kind, str) and kind in _WORK):
             self.activity += 1
         if update:
             self._messages.read_update(kind, fields)

@@ -18,7 +18,7 @@ from server.upstream_settings import SdkBridge, Upstream
 from tests.support.markdown import code, diagram, table
 
 # those that a client of this upstream may see and of no other
-OWN_NOTICES = ("run_replayed", "run_usage", "call_withdrawn", "agent_tool")
+OWN_NOTICES = ("run_replayed", "text_with_results", "run_usage", "call_withdrawn", "agent_tool")
 
 
 def run() -> str:

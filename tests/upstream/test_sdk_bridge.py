@@ -19,22 +19,26 @@ from pipeline.errors import (
 from pipeline.events import Finish, FinishReason, Progress, TextDelta, ThinkingDelta, UsageReport
 from pipeline.flow import Exchange, Terms, collect
 from pipeline.prompt.window import Overflow
-from pipeline.request import ImagePart, Message, OpaquePart, Options, Role
+from pipeline.request import ImagePart, Message, OpaquePart, Options, Role, Tool, TextPart
 from tests.support import sdk_scripts as sdk
 from tests.support.bridge_client import (
     HELLO,
     KEY,
+    LOOK,
     Steps,
     answer,
+    calls_of,
     direct_upstream,
     failed,
+    notices_of,
     request,
+    results_for,
     text_of,
 )
 from tests.support.composer_server import Cut, Late, Pause, Reply
 from tests.support.fake_bridge import fake_bridge
 from tests.support.fake_bridge_contract import error_reply
-from tests.support.fake_bridge_steps import Script, Until
+from tests.support.fake_bridge_steps import Call, Script, Until
 
 # -- a request without tools
 
@@ -122,6 +126,20 @@ async def test_models_and_identity_are_asked_with_the_callers_key():
         assert upstream.find_model("x" * 300) is None
 
 
+@pytest.mark.parametrize("size", [100_000, 15_000_000])
+async def test_a_call_may_be_large_and_so_may_its_result(size):
+    content, found = "x" * size, "y" * 10_000_000
+    script: Steps = [sdk.system(), Call("read", {"path": content}, "tool_1"), sdk.delta("Done."), *sdk.finish("Done.")]
+    async with fake_bridge(script) as bridge, direct_upstream(bridge) as upstream:
+        asked = request("Read it.")
+        first = await answer(upstream, asked)
+        (call,) = calls_of(first)
+        assert msgspec.json.decode(call.arguments) == {"path": content}
+        second = await answer(upstream, results_for(asked, first, found))
+        assert (text_of(second), notices_of(second)) == ("Done.", [])
+        assert [given.text == found for given in bridge.runs[0].results] == [True]
+
+
 # -- faults
 
 
@@ -191,6 +209,40 @@ async def test_what_cannot_be_written_is_refused():
             upstream.write(request("word " * 4_000))
 
 
+# -- the window of the model
+
+
+async def test_results_that_are_too_long_for_a_fresh_agent_go_to_the_run_that_waits():
+    async with fake_bridge(LOOK) as bridge, direct_upstream(bridge, context_window=2_000, context_overflow=Overflow.ERROR) as upstream:
+        asked = request("Look")
+        behind = results_for(asked, await answer(upstream, asked), "data " * 3_000)
+        assert isinstance(failed(await answer(upstream, behind, "another-key-0123456789")), ContextLengthExceeded)
+        second = await answer(upstream, behind)
+        assert (text_of(second), notices_of(second)) == ("It is empty.", [])
+        with pytest.raises(ContextLengthExceeded):
+            upstream.write(behind)
+
+
+async def test_only_what_a_fresh_agent_is_told_is_shortened():
+    async with fake_bridge(LOOK, HELLO) as bridge, direct_upstream(bridge, context_window=6_000, context_overflow=Overflow.TRIM) as upstream:
+        asked = request("old " * 2_500, Message(Role.ASSISTANT, (TextPart("Fine."),)), "Look", options=Options(max_tokens=500))
+        behind = results_for(asked, await answer(upstream, asked), "data " * 2_600)
+        assert "old old" in upstream.write(behind).prompt
+        fresh = await answer(upstream, behind, "another-key-0123456789")
+        assert (text_of(fresh), notices_of(fresh)) == ("Hello there.", ["context_trimmed"])
+        assert "old old" not in bridge.runs[1].text
+        second = await answer(upstream, behind)
+        assert (text_of(second), notices_of(second)) == ("It is empty.", [])
+
+
+async def test_a_tool_whose_name_the_bridge_would_lose_is_the_clients_to_rename():
+    async with fake_bridge(HELLO) as bridge, direct_upstream(bridge) as upstream:
+        error = failed(await answer(upstream, request("Hi", tools=(Tool("read"), Tool("__proto__")))))
+        assert (type(error), error.param) == (UnsupportedParameter, "tools[1].name")
+        await bridge.until(lambda: not upstream.parking.runs)
+        assert bridge.calls == []
+
+
 # -- a client that leaves
 
 
@@ -232,3 +284,14 @@ async def test_an_answer_that_is_ended_early_has_its_run_cancelled():
         body, _ = await collect(await Exchange.prepared(asked, upstream, Terms(), key=KEY))
         assert msgspec.json.decode(body)["choices"][0]["message"]["content"] == "One two "
         await bridge.until(lambda: not bridge.left_behind() and bridge.runs[0].status == "CANCELLED")
+
+
+async def test_a_stop_does_not_wait_for_removals():
+    async with fake_bridge(HELLO) as bridge:
+        bridge.faults["CloseAgent"] = [[Late(60), Cut()]]
+        async with direct_upstream(bridge) as upstream:
+            await answer(upstream, request("Hi", tools=()))
+            await bridge.until(lambda: bridge.to("CloseAgent"))
+            assert upstream.parking.runs == ()
+            began = trio.current_time()
+        assert trio.current_time() - began < 0.5

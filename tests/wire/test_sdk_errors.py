@@ -247,6 +247,18 @@ def test_an_error_that_stays_has_no_time(sdk_code):
     assert unary(429, "resource_exhausted", "x", sdk_code, retryAfter="5s").retry_after_seconds is None
 
 
+@pytest.mark.parametrize("detail", [{"debug": {"sdkErrorCode": "SDK_ERROR_CODE_UNAUTHORIZED", "message": "no"}}, {"value": "EAEaAm5v"}])
+def test_only_details_of_the_sdk_are_read(detail):
+    def told(kind: object):
+        body = {"code": "internal", "message": "x", "details": [{"type": kind, **detail}]}
+        return error_from_unary(500, {}, msgspec.json.encode(body), callers_key=True)
+
+    for kind in ("google.rpc.DebugInfo", "type.googleapis.com/google.rpc.ErrorInfo", "sdk.v1.SdkErrorDetails.Other"):
+        assert told(kind).status == 502
+    for own in ("sdk.v1.SdkErrorDetails", "type.googleapis.com/sdk.v1.SdkErrorDetails", "", None):
+        assert told(own).status == 401
+
+
 def test_details_that_are_only_protobuf():
     told = packed((1, "req-9"), (2, 18), (3, "Slow down."), (4, "https://cursor.com/h"), (6, encode_fields((1, 7), (2, 500_000_000))))
     assert told.message == "The SDK limits the rate of requests. It says: Slow down. See https://cursor.com/h (request id req-9)"

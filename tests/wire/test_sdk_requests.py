@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.errors import ProtocolViolation
+from pipeline.errors import ProtocolViolation, UnsupportedParameter
 from pipeline.request import Tool
 from pipeline.wire import sdk_requests
 from pipeline.wire.connect import Envelope, EnvelopeDecoder
@@ -44,6 +44,25 @@ def test_an_agent_without_tools_has_none_at_all():
             "local": {"cwd": ["here"]},
         }
     }
+
+
+@pytest.mark.parametrize(
+    ("tool", "param"),
+    [
+        (Tool("__proto__"), "tools[1].name"),
+        (Tool("a", "", {"type": "object", "properties": {"__proto__": {"type": "string"}}}), "tools[1].parameters"),
+    ],
+)
+def test_a_name_that_the_bridge_would_lose_is_refused(tool, param):
+    with pytest.raises(UnsupportedParameter, match="__proto__") as caught:
+        create_agent(FAST, key="k", cwd="here", tools=[Tool("read", "", SCHEMA), tool])
+    assert (caught.value.status, caught.value.param) == (400, param)
+
+
+def test_a_name_that_is_only_spoken_of_is_no_name():
+    spoken = 'Sets "__proto__": never. __proto__'
+    tools = [Tool("constructor", spoken, {"type": "object", "properties": {"__proto": {"enum": ["__proto__", '"__proto__":']}}})]
+    assert json.loads(create_agent(FAST, key="k", cwd="here", tools=tools))["options"]["local"]["customTools"]["constructor"]["description"] == spoken
 
 
 def test_an_agent_with_tools_has_these_alone():

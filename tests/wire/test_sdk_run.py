@@ -92,6 +92,21 @@ STREAMS: dict[str, tuple[list[bytes], list[UpstreamEvent]]] = {
         [delta("One."), delta("Two."), *finish("One.\n\nTwo.\n")],
         [TextDelta("One."), TextDelta("Two."), STOP],
     ),
+    "the result says more behind it": ([delta("One. "), *finish("One.\n\nTwo. ")], [TextDelta("One. "), TextDelta("\n\nTwo. "), STOP]),
+    "the last part by a message and the result": (
+        [delta("One."), assistant("One."), assistant("Two."), *finish("Two.")],
+        [TextDelta("One."), TextDelta("Two."), STOP],
+    ),
+    "the last part by a message and the whole result": (
+        [delta("One."), assistant("One."), assistant("\n\nTwo."), *finish("One. Two.")],
+        [TextDelta("One."), TextDelta(" Two."), STOP],
+    ),
+    "half of the last part by updates": (
+        [delta("One."), delta("Tw"), assistant("One."), assistant("Two."), *finish("Two.")],
+        [TextDelta("One."), TextDelta("Tw"), TextDelta("o."), STOP],
+    ),
+    "a message that the result does not tell": ([delta("One."), assistant("Two."), *finish("Three.")], [TextDelta("One."), CONTRADICTION, STOP]),
+    "an empty update and messages": ([delta(""), assistant("a"), delta(""), assistant("b"), *finish("ab")], [TextDelta("a"), TextDelta("b"), STOP]),
     "the result says something else": ([delta("One."), *finish("Two.")], [TextDelta("One."), CONTRADICTION, STOP]),
     "the result says more": ([delta("Two."), *finish("One. Two.")], [TextDelta("Two."), CONTRADICTION, STOP]),
     "keep-alives": ([keepalive(), delta("a"), encode_envelope(b""), *finish("a"), b""], [TextDelta("a"), STOP]),
@@ -245,7 +260,7 @@ def test_the_counters():
     decoder.feed(keepalive() + status("RUNNING") + usage(1, 1))
     assert (decoder.run_id, decoder.activity, decoder.data_messages) == (RUN, 0, 2)
     decoder.feed(delta("a") + keepalive() + unknown() + step_started())
-    assert (decoder.activity, decoder.data_messages) == (3, 5)
+    assert (decoder.activity, decoder.data_messages) == (1, 5)
 
 
 @pytest.mark.parametrize("piece", [result("a"), done()])
@@ -278,6 +293,22 @@ def test_what_only_the_result_of_a_run_that_waited_tells_is_said():
     decoder.feed(delta("Let me see."))
     decoder.go_on()
     assert decoder.feed(b"".join(finish("It is 4."))) == [TextDelta("It is 4."), STOP]
+
+
+@pytest.mark.parametrize("messages", [False, True])
+@pytest.mark.parametrize("told", ["Let me see.It is 4.", "Let me see.\n\nIt is 4.", "It is 4."])
+def test_what_a_run_that_waited_said_before_is_not_said_again_with_what_only_its_result_tells(told, messages):
+    decoder = RunDecoder()
+    decoder.feed(delta("Let me see.") + (assistant("Let me see.") if messages else b""))
+    decoder.go_on()
+    assert decoder.feed((assistant("It is 4.") if messages else b"") + b"".join(finish(told))) == [TextDelta("It is 4."), STOP]
+
+
+def test_what_a_run_that_waited_said_on_is_told_to_its_end():
+    decoder = RunDecoder()
+    decoder.feed(delta("Let me see."))
+    decoder.go_on()
+    assert decoder.feed(delta("It") + b"".join(finish("Let me see. It is 4."))) == [TextDelta("It"), TextDelta(" is 4."), STOP]
 
 
 def test_a_fault_that_comes_first_in_the_next_request_is_its_first_event():
@@ -343,6 +374,21 @@ def test_nothing_that_is_told_is_lost_or_said_twice(thoughts: list[str], texts: 
     assert (said, thought_of) == ("".join(texts), "".join(thoughts))
     assert events[-1] == STOP
     assert not any(isinstance(event, Notice) for event in events)
+
+
+@given(TEXTS, st.data())
+def test_what_updates_leave_out_is_told_by_the_result(texts: list[str], data: st.DataObject):
+    """Updates may end early, messages too, and other requests may come in between."""
+    heard = [[*map(delta, texts)][: data.draw(st.integers(0, len(texts)))], [*map(assistant, texts)][: data.draw(st.integers(0, len(texts)))]]
+    decoder, events = RunDecoder(), list[UpstreamEvent]()
+    while any(heard):
+        if data.draw(st.booleans()):
+            decoder.go_on()
+        events += decoder.feed(data.draw(st.sampled_from([place for place in heard if place])).pop(0))
+    events += decoder.feed(b"".join(finish("".join(texts))))
+    spoken = "".join(event.text for event in events if isinstance(event, TextDelta))
+    assert spoken.split() == "".join(texts).split()
+    assert events[-1] == STOP
 
 
 FRAMES = st.sampled_from(

@@ -18,6 +18,7 @@ ORDERS = {
     "updates that do not repeat the message": ("m:ab u:xy u:ab", "ab|xy|ab"),
     "updates that stop repeating": ("m:abcd u:ab u:xy", "abcd||xy"),
     "a message that no update repeats, behind one": ("u:ab m:xy", "ab|"),
+    "an update that is empty": ("u: m:ab u: u:ab m:cd u:cd", "|ab||||cd"),
 }
 
 
@@ -48,3 +49,26 @@ def test_the_tail_is_bounded_and_compared_as_far_as_it_goes():
     assert tail.holds(text[-100:])
     assert not tail.holds(text[-TAIL_CHARS:-1000])
     assert not tail.holds(text + "x")
+
+
+@pytest.mark.parametrize("spaces", [" ", "\n\n", "\t \r\n"])
+def test_other_white_space_makes_no_other_text_however_long_it_is(spaces):
+    words = [f"{number}" for number in range(60_000)]
+    tail = Tail()
+    for word in words:
+        tail.add(f"{word} ")
+    text = spaces.join(words)
+    assert len(text) > 4 * TAIL_CHARS
+    assert tail.holds(text)
+    assert tail.is_end_of(text)
+    assert tail.is_end_of(f"More.{spaces}{text}")
+    assert not tail.holds(f"More.{spaces}{text}")
+    assert tail.rest_of(text) == ""
+    assert tail.rest_of(f"{text}{spaces}more") == f"{spaces}more"
+    assert tail.rest_of(text[1:]) is None
+    assert tail.rest_of(text[:-1]) is None
+    longer = Tail()
+    for word in (*words, "more"):
+        longer.add(f"{word}{spaces}")
+    assert (tail.rest_of(longer) or "").strip() == "more"
+    assert longer.rest_of(tail) is None

@@ -2,7 +2,8 @@
 
 Theory of operation: an agent is made for one run, under an id of ours, so that it can be removed even when nobody heard the answer. `send` opens the
 stream of its run. When the bridge ended in between, both are done once more with the next start of it; what the first had begun went with it.
-`remove` cancels the run, closes the agent and deletes what the bridge has stored of it.
+`remove` cancels the run, closes the agent and deletes what the bridge has stored of it. The bridge counts a run as active from the making of its
+agent on, of which nobody was told when no message went through; it names it where it refuses the deletion, and that one is cancelled too.
 
 Invariants: making is not broken off half-way, since an agent that is made after its removal would stay; `give_up` breaks it off where the bridge is
 about to be stopped. `remove` never raises, takes at most `REMOVE_SECONDS`, and asks no other start of the bridge than the agent's own.
@@ -19,13 +20,13 @@ import anyio.lowlevel
 import msgspec
 
 from pipeline.credential import Secret
-from pipeline.errors import PenstockError, ProtocolViolation, StreamCut, UpstreamError, UpstreamUnavailable
+from pipeline.errors import PenstockError, ProtocolViolation, StreamCut, UpstreamError, UpstreamTimeout, UpstreamUnavailable
 from pipeline.request import Tool
 from pipeline.upstream.bridge.calls import END_SEEN_SECONDS
 from pipeline.upstream.bridge.unary import Endpoint, ask
 from pipeline.upstream.http import Client, Response, content_coding, opened, read_bounded
 from pipeline.wire import sdk_requests as wire
-from pipeline.wire.sdk_errors import error_from_unary
+from pipeline.wire.sdk_errors import active_run, error_from_unary
 from pipeline.wire.sdk_models import Selection
 
 log = logging.getLogger("penstock.bridge")
@@ -40,7 +41,7 @@ MAX_ERROR_BYTES = 65_536
 RUN_LOST = "upstream_run_lost"
 """The code of an error that says that the bridge does not know an agent or a run."""
 
-DELETE_PAUSES = (0.05, 0.25, 1.0)
+DELETE_PAUSES = (0.01, 0.05, 0.25, 1.0)
 """An agent cannot be deleted before its run has ended, which a cancelled one may take a moment for."""
 
 
@@ -75,6 +76,10 @@ class Bridge(Protocol):
         """Whether a start has ended, or does within so long."""
         ...
 
+    def doubt(self, endpoint: Endpoint) -> None:
+        """A start did not answer in time: it may hang."""
+        ...
+
 
 class Agent:
     """See the module. `endpoint` is the start of the bridge that it is made in, None before that; `is_sent` says that its message is on its way."""
@@ -104,16 +109,19 @@ class Agent:
     async def sent(self, order: Order) -> AsyncGenerator[Response, None]:
         """Make the agent, send its message, and give the stream of its run. Raises PenstockError for what the bridge says instead."""
         async with AsyncExitStack() as stack:
-            try:
-                response = await stack.enter_async_context(self._sent_once(order))
-            except (UpstreamUnavailable, StreamCut) as error:
-                fault = error
-            else:
-                yield response
-                return
-            if self.endpoint is None or not await self._bridge.is_over(self.endpoint, END_SEEN_SECONDS):
-                raise fault
-            yield await stack.enter_async_context(self._sent_once(order))
+            response = await self._begun(stack, order)
+            del order  # the stream may wait for hours, and the message is said
+            yield response
+
+    async def _begun(self, stack: AsyncExitStack, order: Order) -> Response:
+        """The stream of the run, which the stack closes."""
+        try:
+            return await self._sent_once(stack, order)
+        except (UpstreamUnavailable, StreamCut) as error:
+            fault = error
+        if self.endpoint is None or not await self._bridge.is_over(self.endpoint, END_SEEN_SECONDS):
+            raise fault
+        return await self._sent_once(stack, order)
 
     async def remove(self, run_id: str | None) -> None:
         """Leave nothing of it in the bridge; `run_id` names a run that is to be cancelled."""
@@ -129,40 +137,47 @@ class Agent:
                 fault = await self._asked(wire.DELETE_AGENT, wire.delete_agent(self.id))
                 if fault is None or fault.code == RUN_LOST:  # which it also says of an agent that it does not know
                     return
+                active = active_run(fault)
+                if active is not None:
+                    await self._asked(wire.CANCEL_RUN, wire.cancel_run(active))
                 if pause is None:
                     log.warning("the bridge keeps what it stored of an agent until it ends: %s", fault.message)
                 else:
                     await anyio.sleep(pause)
 
-    @asynccontextmanager
-    async def _sent_once(self, order: Order) -> AsyncGenerator[Response, None]:
+    async def _sent_once(self, stack: AsyncExitStack, order: Order) -> Response:
         self.endpoint = endpoint = await self._bridge.endpoint()
         await anyio.lowlevel.checkpoint_if_cancelled()
         await self._make(order, endpoint)
         self.is_sent = True
         secrets = self._secrets(order)
         headers = {**wire.STREAM_HEADERS, "Accept-Encoding": "identity", **endpoint.headers}
-        async with opened(self._client, "POST", endpoint.url + wire.SEND, headers, wire.send(self.id, order.text, order.images)) as response:
-            if response.status_code != 200:
-                raise await _refusal(response, secrets, callers_key=order.callers_key)
-            if content_coding(response) is not None:
-                raise ProtocolViolation("The bridge compressed its answer although it was asked not to.")
-            yield response
+        sending = opened(self._client, "POST", endpoint.url + wire.SEND, headers, wire.send(self.id, order.text, order.images))
+        response = await stack.enter_async_context(sending)
+        if response.status_code != 200:
+            raise await _refusal(response, secrets, callers_key=order.callers_key)
+        if content_coding(response) is not None:
+            raise ProtocolViolation("The bridge compressed its answer although it was asked not to.")
+        return response
 
     async def _make(self, order: Order, endpoint: Endpoint) -> None:
         body = wire.create_agent(order.selection, key=order.key.reveal(), cwd=endpoint.workspace, tools=order.tools, agent_id=self.id)
         secrets = self._secrets(order)
         self._may_exist = True
         with anyio.CancelScope(shield=True) as self._working:
-            made = await ask(
-                self._client,
-                endpoint,
-                wire.CREATE_AGENT,
-                body,
-                within_seconds=CREATE_SECONDS,
-                callers_key=order.callers_key,
-                secrets=secrets,
-            )
+            try:
+                made = await ask(
+                    self._client,
+                    endpoint,
+                    wire.CREATE_AGENT,
+                    body,
+                    within_seconds=CREATE_SECONDS,
+                    callers_key=order.callers_key,
+                    secrets=secrets,
+                )
+            except UpstreamTimeout:
+                self._bridge.doubt(endpoint)
+                raise
             self.id = wire.read_agent_id(made)  # ours, unless the bridge makes its own
         await anyio.lowlevel.checkpoint_if_cancelled()
 
@@ -176,6 +191,8 @@ class Agent:
             await ask(self._client, self.endpoint, path, body, within_seconds=CALL_SECONDS)
         except PenstockError as error:
             log.debug("%s: %s", path, error.message)
+            if isinstance(error, UpstreamTimeout):
+                self._bridge.doubt(self.endpoint)
             return error
         return None
 

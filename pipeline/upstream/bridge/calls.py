@@ -2,14 +2,14 @@
 
 Theory of operation: a call waits until the bridge is ready and asks it. One whose bridge ended, before or during the call, asks the next start once
 more: what the first had begun went with it. A call about something that lives in one start, such as an agent, names that start's endpoint and asks
-no other.
+no other. One that is not answered in time makes the supervisor look whether the bridge is there.
 
 Left alone: what the bodies say, which is for `pipeline.wire.sdk_requests`, and the streams of runs.
 """
 
 from collections.abc import Collection
 
-from pipeline.errors import ProtocolViolation, StreamCut, UpstreamUnavailable
+from pipeline.errors import ProtocolViolation, StreamCut, UpstreamTimeout, UpstreamUnavailable
 from pipeline.upstream.bridge.process import BridgeProcess
 from pipeline.upstream.bridge.unary import Endpoint, ask
 from pipeline.upstream.http import Client
@@ -22,6 +22,8 @@ QUICK_SECONDS = 5.0
 ACCOUNT_SECONDS = 15.0
 """What the bridge asks the vendor for."""
 
+LIST_SECONDS = 9.0
+"""A list is waited for a little longer by who keeps it, so that it is known that there was none."""
 
 END_SEEN_SECONDS = 0.25
 """How long it may take until a bridge that closed its connections is known to have ended."""
@@ -47,7 +49,11 @@ class BridgeCalls:
         """The answer of one method, as of `ask`; `within_seconds` begin when the bridge is ready. With an `endpoint` that start alone is asked."""
 
         async def asked(whom: Endpoint) -> bytes:
-            return await ask(self._client, whom, path, body, within_seconds=within_seconds, callers_key=callers_key, secrets=secrets)
+            try:
+                return await ask(self._client, whom, path, body, within_seconds=within_seconds, callers_key=callers_key, secrets=secrets)
+            except UpstreamTimeout:
+                self._process.doubt(whom)
+                raise
 
         if endpoint is not None:
             return await asked(endpoint)
@@ -71,11 +77,11 @@ class BridgeCalls:
 
     async def list_models(self, key: str, *, callers_key: bool = True) -> tuple[Listed, ...]:
         """The models of the key's account."""
-        return read_models(await self._of_account(wire.LIST_MODELS, wire.list_models(key), key, callers_key))
+        return read_models(await self._of_account(wire.LIST_MODELS, wire.list_models(key), key, callers_key, LIST_SECONDS))
 
     async def me(self, key: str, *, callers_key: bool = True) -> wire.User:
         """Whose key it is."""
         return wire.read_user(await self._of_account(wire.ME, wire.me(key), key, callers_key))
 
-    async def _of_account(self, path: str, body: bytes, key: str, callers_key: bool) -> bytes:
-        return await self.call(path, body, within_seconds=ACCOUNT_SECONDS, callers_key=callers_key, secrets=(key,))
+    async def _of_account(self, path: str, body: bytes, key: str, callers_key: bool, within_seconds: float = ACCOUNT_SECONDS) -> bytes:
+        return await self.call(path, body, within_seconds=within_seconds, callers_key=callers_key, secrets=(key,))

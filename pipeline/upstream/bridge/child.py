@@ -11,6 +11,7 @@ Invariants: the group is signalled only while its first process has not been col
 DEBUG, cleaned of what looks like a secret, and at most `TAIL_LINES` are kept. Left alone: which program this is, and its scratch folder.
 """
 
+import errno
 import logging
 import os
 import signal
@@ -37,6 +38,9 @@ READ_BYTES = 65_536
 TAIL_LINES = 20
 LAST_WORDS_SECONDS = 0.2
 """How long the last lines of a program that has ended are waited for: another that it left behind may hold the pipe open."""
+
+NO_PROGRAM = frozenset({errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOEXEC, errno.ENOTDIR, errno.ELOOP})
+NOT_EXECUTABLE = "The program of the SDK's bridge cannot be executed here: it is no program of this system, or what it is to be run by is missing."
 
 SHUTDOWN_SECONDS = 0.7
 SIGTERM_SECONDS = 3.0
@@ -87,7 +91,10 @@ class Child:
             with self._listening, suppress(OSError):
                 while True:
                     await anyio.wait_readable(self._errors)
-                    data = os.read(self._errors, READ_BYTES)
+                    try:
+                        data = os.read(self._errors, READ_BYTES)
+                    except BlockingIOError:  # it was readable, and is no more
+                        continue
                     for line in lines.feed(data) if data else lines.end():
                         self._take(line)
                     if not data:
@@ -110,6 +117,11 @@ class Child:
             await self._process.wait()
         self._listening.cancel()
         return gone and self.status is not None
+
+    def kill(self) -> None:
+        """End the group at once; `stop` is called all the same, and has little to wait for."""
+        if self.status is None:
+            self._signal(signal.SIGKILL)
 
     def last_words(self) -> str:
         """The last lines that it wrote, for the log."""
@@ -159,7 +171,12 @@ def _has_members(group: int) -> bool:
 
 
 async def start_child(name: str, command: Sequence[str], environment: Mapping[str, str], scratch: Scratch) -> Child:
-    """Start a program; raises OSError. Whoever starts it runs `watch` and `listen`, and calls `stop` whatever happens."""
+    """Start a program. Whoever starts it runs `watch` and `listen`, and calls `stop` whatever happens.
+
+    Raises:
+        UpstreamUnusable: the program cannot be executed.
+        OSError: the system has no room for it.
+    """
     reading, writing = os.pipe()
     process: Process | None = None
     try:
@@ -168,8 +185,10 @@ async def start_child(name: str, command: Sequence[str], environment: Mapping[st
         with anyio.CancelScope(shield=True):  # half a start would be a program that nobody knows of
             process = await spawn(list(command), start_new_session=True)
         assert process is not None
-    except BaseException:
+    except BaseException as fault:
         os.close(reading)
+        if isinstance(fault, OSError) and fault.errno in NO_PROGRAM and scratch.workspace.is_dir():
+            raise UpstreamUnusable(NOT_EXECUTABLE) from None
         raise
     finally:
         os.close(writing)

@@ -1,8 +1,9 @@
 """What a run's stream gave and nobody has read yet, between the task that reads the socket and the request that reads the run.
 
-One task puts pieces in and waits while there are `MAX_PIECES`, so that back-pressure reaches the bridge; one reader at a time takes them out, and can
-wait for news until a given time. Reading a stream cannot be interrupted without losing it, and this waiting can: a reader that leaves, or turns to a
-tool's call, disturbs nothing. An empty piece, the transport's word for silence, is kept only where nothing else is.
+One task puts pieces in and waits while they are `MAX_BYTES` or more, so that back-pressure reaches the bridge; one reader at a time takes them out,
+and can wait for news until a given time. The limit is one of bytes, so that the keep-alives of a run that waits for hours, seven bytes each, do not
+fill it: who puts them in still hears of the stream's end. Reading a stream cannot be interrupted without losing it, and this waiting can: a reader
+that leaves, or turns to a tool's call, disturbs nothing. An empty piece, the transport's word for silence, is kept only where nothing else is.
 """
 
 from collections import deque
@@ -11,7 +12,7 @@ import anyio
 
 from pipeline.errors import PenstockError
 
-MAX_PIECES = 8
+MAX_BYTES = 131_072
 
 
 class Inbox:
@@ -21,6 +22,7 @@ class Inbox:
         self.ended = False
         self.fault: PenstockError | None = None
         self._pieces: deque[bytes] = deque()
+        self._held_bytes = 0
         self._news = anyio.Event()
         self._room = anyio.Event()
 
@@ -28,8 +30,9 @@ class Inbox:
         """Add what one read gave, and wait until there is room for more."""
         if piece or not self._pieces:
             self._pieces.append(piece)
+            self._held_bytes += len(piece)
         self.tell()
-        while len(self._pieces) >= MAX_PIECES:
+        while self._held_bytes >= MAX_BYTES:
             self._room = anyio.Event()
             await self._room.wait()
 
@@ -43,8 +46,10 @@ class Inbox:
         """The next piece, None where there is none yet."""
         if not self._pieces:
             return None
+        piece = self._pieces.popleft()
+        self._held_bytes -= len(piece)
         self._room.set()
-        return self._pieces.popleft()
+        return piece
 
     def tell(self) -> None:
         """There is news for who waits, here or elsewhere."""

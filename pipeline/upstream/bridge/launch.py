@@ -56,6 +56,9 @@ PASSED = frozenset(
 NEVER_PASSED = ("CURSOR_API_KEY", "PENSTOCK_")
 """How variables begin that are given to nobody."""
 
+PLACES = {"SSL_CERT_FILE": "", "NODE_EXTRA_CA_CERTS": "", "SSL_CERT_DIR": os.pathsep, "PATH": os.pathsep}
+"""Variables of places, and what stands between several. The program works in a folder of its own, where a relative one would be another place."""
+
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 _XDG = {"CONFIG_HOME": ".config", "CACHE_HOME": ".cache", "DATA_HOME": ".local/share", "STATE_HOME": ".local/state", "RUNTIME_DIR": ".run"}
@@ -102,7 +105,8 @@ def find_command(command: Sequence[str]) -> tuple[str, ...]:
         return (os.path.abspath(found),)
     found = shutil.which(command[0])
     if found is None:
-        raise UpstreamUnusable("The `command` of this upstream names no program that can be run.")
+        reason = "names a folder" if os.sep in command[0] and os.path.isdir(command[0]) else "names no program that can be run"
+        raise UpstreamUnusable(f"The `command` of this upstream {reason}.")
     # the program gets a working directory of its own
     return (os.path.abspath(found), *command[1:])
 
@@ -125,12 +129,17 @@ def child_environment(found: Mapping[str, str], scratch: Scratch, named: Sequenc
     """
     wanted = PASSED | frozenset(named)
     child = {name: value for name, value in found.items() if (name in wanted or name.startswith("LC_")) and not name.startswith(NEVER_PASSED)}
+    child |= {name: _absolute(child[name], between) for name, between in PLACES.items() if child.get(name)}
     if any(name.upper() in PROXIES for name in child):
         # else the calls of tools, which are for this process, would leave through the proxy
         rules = child.get("no_proxy") or child.get("NO_PROXY") or ""
         child |= dict.fromkeys(("NO_PROXY", "no_proxy"), ",".join(filter(None, (rules, *LOOPBACK))))
     child |= {"HOME": str(scratch.home)} | dict.fromkeys(("TMPDIR", "TMP", "TEMP"), str(scratch.temporary))
     return child | {f"XDG_{name}": str(scratch.home / folder) for name, folder in _XDG.items()}
+
+
+def _absolute(places: str, between: str) -> str:
+    return between.join(map(os.path.abspath, places.split(between) if between else [places]))
 
 
 class _ReadyLine(msgspec.Struct, rename="camel"):

@@ -2,17 +2,21 @@
 
 Theory of operation: the bridge posts `CallCustomTool` with the token that it was told, and waits for the answer, which may take as long as a person
 needs. Each body is read (`pipeline.wire.sdk_callbacks`) and given to `answer`, which waits for the tool's result; meanwhile the connection is
-listened to, so that a bridge that gives a call up is noticed at once: `answer` is cancelled then. A connection is used again, as the bridge does.
+listened to, so that a bridge that gives a call up is noticed at once: `answer` is cancelled then. A connection is used again, as the bridge does. It
+is a stranger's until a request with the token came on it.
 
 Invariants: nobody without the token gets anywhere; it is compared in constant time. Heads and bodies are bounded in size and in time, idle
-connections in time, and all connections in number, so that no other program on the machine can hold the server. A fault of one connection ends that
-connection and nothing else. Errors are those of Connect, in JSON, and say nothing that the bridge does not know.
+connections in time, and all connections in number. A stranger's ends after `STRANGER_SECONDS` whatever comes on it, and the oldest of them makes room
+for a new one, so that no other program on the machine can keep the bridge out. A fault of one connection ends that connection and nothing else.
+Errors are those of Connect, in JSON, and say nothing that the bridge does not know.
 """
 
 import logging
+import math
 import secrets
 import socket
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import anyio
@@ -30,9 +34,13 @@ log = logging.getLogger("penstock.bridge")
 MAX_BODY_BYTES = 16 * 1024 * 1024
 MAX_HEAD_BYTES = 16_384
 MAX_AHEAD_BYTES = 65_536
-"""Of a further request that comes while the one before it waits."""
+"""Of further requests that come while the one before them waits; what is more stays unread until it is answered."""
 
 MAX_CONNECTIONS = 1024
+MAX_STRANGERS = 32
+STRANGER_SECONDS = 3.0
+"""The most that a connection may take to show the token; the bridge shows it with its first bytes."""
+
 IDLE_SECONDS = 120.0
 """How long a connection may wait for its next request; the bridge closes its own long before."""
 
@@ -55,6 +63,7 @@ class CallbackListener:
         self.connection_count = 0
         self._sockets = sockets
         self._answer = answer
+        self._strangers: dict[_Connection, anyio.CancelScope] = {}  # the oldest first
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled; the socket and all connections are closed then."""
@@ -80,21 +89,30 @@ class CallbackListener:
             if self.connection_count > MAX_CONNECTIONS:
                 log.warning("more than %d connections to the callbacks of the bridge", MAX_CONNECTIONS)
                 return
-            while await self._exchange(connection):
-                pass
+            with self._as_stranger(connection):
+                while await self._exchange(connection):
+                    pass
         except (anyio.BrokenResourceError, anyio.ClosedResourceError, TimeoutError):
             pass  # the other side is gone, or too slow
         except Exception:
             log.exception("a fault of ours in a callback of the bridge")
         finally:
+            self._strangers.pop(connection, None)
             self.connection_count -= 1
             with anyio.CancelScope(shield=True):
                 await anyio.aclose_forcefully(stream)
 
+    def _as_stranger(self, connection: "_Connection") -> anyio.CancelScope:
+        """What a connection is served in: it is cancelled in time, unless it is known by then."""
+        while len(self._strangers) >= MAX_STRANGERS:
+            self._strangers.pop(next(iter(self._strangers))).cancel()
+        scope = self._strangers[connection] = anyio.CancelScope(deadline=anyio.current_time() + STRANGER_SECONDS)
+        return scope
+
     async def _exchange(self, connection: "_Connection") -> bool:
         """One request and its answer; whether another may follow."""
         try:
-            request = await connection.request(self._refusal)
+            request = await connection.request(partial(self._refusal, connection))
         except h11.RemoteProtocolError as fault:
             if connection.may_answer:
                 await connection.answer(fault.error_status_hint, callback_error("invalid_argument", "This is no request of HTTP."))
@@ -115,11 +133,14 @@ class CallbackListener:
         await connection.answer(200, body)
         return connection.goes_on()
 
-    def _refusal(self, head: h11.Request) -> "_Refusal | None":
-        """Why a request is not for us, as a status and a body."""
+    def _refusal(self, connection: "_Connection", head: h11.Request) -> "_Refusal | None":
+        """Why a request is not for us, as a status and a body; from one with the token on, its connection is the bridge's."""
         told = next((value for name, value in head.headers if name == b"authorization"), b"")
         if not secrets.compare_digest(told, b"Bearer " + self.callback.token.reveal().encode()):
             return 401, callback_error("unauthenticated", "Unauthorized")
+        stranger = self._strangers.pop(connection, None)
+        if stranger is not None:
+            stranger.deadline = math.inf
         if head.target.partition(b"?")[0] != CALL_CUSTOM_TOOL.encode():
             return 404, callback_error("unimplemented", "There is no such method.")
         if head.method != b"POST":
@@ -150,7 +171,6 @@ class _Connection:
     def __init__(self, stream: SocketStream) -> None:
         self._stream = stream
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD_BYTES)
-        self._ahead_bytes = 0
 
     async def request(self, refusal_of: "Callable[[h11.Request], _Refusal | None]") -> _Received | None:
         """The next one, None when the other side has closed; its body is not kept when it is refused by its head. Raises TimeoutError."""
@@ -180,9 +200,13 @@ class _Connection:
         async with anyio.create_task_group() as waiting:
 
             async def watch() -> None:
+                # not counted is the request itself, which has been taken out
+                ahead_bytes = len(self._http.trailing_data[0])
                 try:
-                    while self._ahead_bytes < MAX_AHEAD_BYTES and await self._receive():
-                        pass
+                    while received := await self._receive():
+                        ahead_bytes += received
+                        if ahead_bytes >= MAX_AHEAD_BYTES:
+                            return
                 except (anyio.BrokenResourceError, anyio.ClosedResourceError):
                     pass
                 waiting.cancel_scope.cancel()
@@ -211,7 +235,6 @@ class _Connection:
         if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
             return False
         self._http.start_next_cycle()
-        self._ahead_bytes = 0
         return True
 
     async def _next_event(self) -> Any:
@@ -223,12 +246,11 @@ class _Connection:
                 await self._stream.send(self._http.send(h11.InformationalResponse(status_code=100, headers=[])) or b"")
             await self._receive()
 
-    async def _receive(self) -> bool:
-        """Read once; False at the end."""
+    async def _receive(self) -> int:
+        """Read once; the count of bytes, 0 at the end."""
         try:
             data = await self._stream.receive(_READ_BYTES)
         except anyio.EndOfStream:
             data = b""
         self._http.receive_data(data)
-        self._ahead_bytes += len(data)
-        return bool(data)
+        return len(data)

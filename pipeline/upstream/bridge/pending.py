@@ -5,7 +5,7 @@ answered with the result that the client sends; or it is kept for a later answer
 the bridge does not wait for it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import anyio
 
@@ -15,10 +15,14 @@ from pipeline.wire.sdk_callbacks import tool_result
 
 
 class PendingCall:
-    """One callback. `id` is ours, since the model's own may be long, hold line ends, or be missing; `is_told` says that a client has it."""
+    """One callback.
 
-    def __init__(self, call_id: str, name: str, arguments: str) -> None:
+    `id` is ours, since the model's own, `agents_id`, may be long, hold line ends, or be missing; `is_told` says that a client has it.
+    """
+
+    def __init__(self, call_id: str, name: str, arguments: str, agents_id: str | None = None) -> None:
         self.id = call_id
+        self.agents_id = agents_id
         self.name = name
         self.arguments = arguments
         self.is_told = False
@@ -65,8 +69,9 @@ class PendingCalls:
         self._calls.remove(call)
         return True
 
-    def tell(self, *, parallel: bool) -> list[NativeToolCall]:
-        """All of them for the client, or the first alone."""
+    def tell(self, order: Mapping[str, int], *, parallel: bool) -> list[NativeToolCall]:
+        """All of them for the client, or the first alone, in the order of their own ids where it is known; the others stay as they came, behind."""
+        self._calls.sort(key=lambda call: order.get(call.agents_id or "", len(order)))
         leaving = self._calls if parallel else self._calls[:1]
         for call in leaving:
             call.is_told = True

@@ -4,11 +4,15 @@ Theory of operation: `BridgeProcess.run` lives one start of the bridge after ano
 it listens, asks it whether it is there, tells it where the tools are, and only then counts as ready. When the program ends, whatever the reason, what
 is left of it is ended too, the folder is removed, and it is started again: after half a second, then after twice as long each time, up to half a
 minute, from the beginning again once it was ready for a minute. A request that asks for `endpoint` meanwhile does not wait for that: it starts the
-bridge at once, though at most once a second for all that ask. A program that cannot be used at all is only tried again when somebody asks.
+bridge at once, though at most once a second for all that ask. A program that cannot be used at all is only tried again when somebody asks, and who
+asks within that second is told at once.
+
+A bridge may run and do nothing any more. Who waited for an answer in vain says so (`doubt`); then it is asked whether it is there, and one that does
+not answer that either is ended as if it had ended by itself.
 
 Invariants: `endpoint` gives an address only between ready and the end of that very start; each start has its own generation. Who waits is told how
 the start went that it waited for. No fault in here gets out of `run`: it is logged, and `endpoint` raises. Cancelling `run` leaves no process, no
-descriptor and no folder, in bounded time. What the bridge wrote goes to the log and never to a client.
+descriptor and no folder, in bounded time, and with `break_off` at once. What the bridge wrote goes to the log and never to a client.
 """
 
 import logging
@@ -18,11 +22,12 @@ from collections.abc import Callable
 from functools import partial
 
 import anyio
-import msgspec
 from anyio.abc import TaskStatus
 
 from pipeline.errors import PenstockError, UpstreamError, UpstreamTimeout, UpstreamUnavailable, UpstreamUnusable
+from pipeline.upstream.bridge.backoff import Backoff
 from pipeline.upstream.bridge.child import Child, start_child
+from pipeline.upstream.bridge.doubts import Doubts
 from pipeline.upstream.bridge.launch import (
     SET_TOOL_CALLBACK,
     Callback,
@@ -49,23 +54,6 @@ STOP_SECONDS = 12.0
 SHUTDOWN_CALL_SECONDS = 0.5
 
 
-class Backoff(msgspec.Struct, frozen=True):
-    """How long, in seconds, after the end of a bridge the next is started, and how far apart starts are at least."""
-
-    first_seconds: float = 0.5
-    most_seconds: float = 30.0
-    healthy_seconds: float = 60.0
-    apart_seconds: float = 1.0
-
-    def after(self, failures: int) -> float:
-        """The pause behind so many starts in a row that came to nothing, or to little.
-
-        >>> [Backoff().after(failures) for failures in (1, 2, 6, 7, 10_000)]
-        [0.5, 1.0, 16.0, 30.0, 30.0]
-        """
-        return min(self.most_seconds, self.first_seconds * 2.0 ** min(failures - 1, 60))
-
-
 class BridgeProcess:
     """One bridge. `run` it in a task group, ask for its `endpoint`."""
 
@@ -80,7 +68,11 @@ class BridgeProcess:
         self._starts = 0
         self._failed_starts = 0
         self._failure: PenstockError | None = None
+        self._failed_at = -math.inf
         self._is_closed = False
+        self._is_broken_off = False
+        self._child: Child | None = None
+        self._doubts = Doubts(client)
         self._wanted = anyio.Event()
         self._changed = anyio.Event()
         self._told_on_exit: list[Callable[[int], None]] = []
@@ -106,6 +98,8 @@ class BridgeProcess:
             UpstreamTimeout: it was not ready within `start_seconds`.
         """
         failed_before = self._failed_starts
+        if isinstance(self._failure, UpstreamUnusable) and anyio.current_time() - self._failed_at < self._backoff.apart_seconds:
+            raise copied(self._failure)
         with anyio.move_on_after(self._launch.start_seconds):
             while self._current is None:
                 if self._is_closed:
@@ -116,6 +110,17 @@ class BridgeProcess:
                 await self._changed.wait()
             return self._current
         raise self._too_late()
+
+    def doubt(self, endpoint: Endpoint) -> None:
+        """That start of the bridge did not answer in time: see whether it is there at all, and start another if it is not."""
+        if self._current is endpoint:
+            self._doubts.raise_doubt()
+
+    def break_off(self) -> None:
+        """Whatever is running is ended at once, and nothing is started any more; `run` is to be cancelled too."""
+        self._is_broken_off = True
+        if self._child is not None:
+            self._child.kill()
 
     async def is_over(self, endpoint: Endpoint, within_seconds: float) -> bool:
         """Whether that start of the bridge has ended, or does within so long: its port may be closed before its end is known."""
@@ -171,7 +176,9 @@ class BridgeProcess:
         scratch = await anyio.to_thread.run_sync(make_scratch)  # cancelling waits for it, and then it is here
         try:
             environment = child_environment(os.environ, scratch, self._launch.environment)
-            child = await start_child(self._name, (*command, *child_arguments(scratch)), environment, scratch)
+            child = self._child = await start_child(self._name, (*command, *child_arguments(scratch)), environment, scratch)
+            if self._is_broken_off:
+                child.kill()
             log.info("the bridge of %s: started as process %d", self._name, child.pid)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(child.listen)
@@ -184,6 +191,7 @@ class BridgeProcess:
                         await self._stop(life, child)
                     tasks.cancel_scope.cancel()
         finally:
+            self._child = None
             with anyio.move_on_after(STOP_SECONDS, shield=True):
                 if not await anyio.to_thread.run_sync(scratch.remove):
                     log.warning("the bridge of %s: its folder %s could not be removed whole", self._name, scratch.folder)
@@ -205,9 +213,13 @@ class BridgeProcess:
         self._current, life.ready_at = life.endpoint, anyio.current_time()
         self._change()
         log.info("the bridge of %s: ready in %.2f s, version %s", self._name, life.ready_at - began, life.endpoint.version or "unknown")
-        await child.over.wait()
+        hangs = await self._doubts.hangs_before(child.over.wait, life.endpoint)
         self._over(life)
-        log.warning("the bridge of %s: ended with status %s after %.0f s", self._name, child.status, anyio.current_time() - life.ready_at)
+        seconds = anyio.current_time() - life.ready_at
+        if hangs:
+            log.warning("the bridge of %s: did not answer any more after %.0f s, and is ended", self._name, seconds)
+        else:
+            log.warning("the bridge of %s: ended with status %s after %.0f s", self._name, child.status, seconds)
         return None
 
     async def _greeted(self, child: Child, scratch: Scratch) -> Endpoint:
@@ -258,7 +270,7 @@ class BridgeProcess:
     def _fail(self, failure: PenstockError) -> None:
         """Tell all who wait; they leave with the failure, and only who comes after it wants another start."""
         self._failed_starts += 1
-        self._failure = failure
+        self._failure, self._failed_at = failure, anyio.current_time()
         self._wanted = anyio.Event()
         self._change()
 

@@ -6,19 +6,19 @@ to wait for the removal. `batches` is one request's reading: lists of events, un
 
 The bridge calls a tool by a request of its own (`called`), beside the stream. When calls are out, and for `gather_seconds` neither the model said
 more nor another call came, the calls leave as the end of the answer; where the client wants one call at a time, the first leaves at once, and the
-others are kept for the next request. `go_on` takes their results, and the next `batches` reads the same stream on. What may follow what is in
-`pipeline.upstream.bridge.states`.
+others are kept for the next request. `settle` says which of them left whole: a run with a call that its client never saw is given up. `go_on` takes
+their results, and the next `batches` reads the same stream on. What may follow what is in `pipeline.upstream.bridge.states`.
 
 A run is cancelled by its id, which its first message tells. Who leaves before that message leaves the task waiting for it, `RUN_ID_SECONDS` at most.
 
 Invariants: each call is answered, or the bridge has withdrawn it, when the task ends; an answer that its reader leaves before its end cancels the
 run. The task never raises. The time that a parked run may wait is the deadline of its own scope, so that no clock of its own is needed. What a parked
-run holds is digests, the end of a text, and the one body that it was sent.
+run holds is digests, the end of a text, and the key, to take it out of whatever the bridge says.
 """
 
 import logging
 import math
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import aclosing
 
 import anyio
@@ -29,6 +29,7 @@ from pipeline.errors import PenstockError, StreamCut, UpstreamError, UpstreamUna
 from pipeline.events import Failed, Finish, FinishReason, Notice, Progress, UpstreamEvent
 from pipeline.upstream.bridge import states
 from pipeline.upstream.bridge.agent import RUN_LOST, Agent, Order
+from pipeline.upstream.bridge.gathering import Gathering
 from pipeline.upstream.bridge.inbox import Inbox
 from pipeline.upstream.bridge.pending import PendingCall, PendingCalls
 from pipeline.upstream.bridge.states import OVER, TRANSITIONS, State
@@ -80,7 +81,8 @@ class Run:
         self._order: Order | None = order
         self._tools = frozenset(tool.name for tool in order.tools)
         self._secrets = (order.key.reveal(),)
-        self._waiting = waiting
+        self._park_seconds = waiting.park_seconds
+        self._gathering = Gathering(waiting.gather_seconds)
         self._new_id = new_id
         self._changed = changed
         self._decoder = RunDecoder(callers_key=order.callers_key, secrets=self._secrets, custom_tools=self._tools)
@@ -89,7 +91,6 @@ class Run:
         self._scope = anyio.CancelScope()
         self._over = anyio.Event()
         self._is_parallel = True
-        self._gather_until = math.inf
         self._has_finished_well = False
 
     @property
@@ -166,7 +167,7 @@ class Run:
 
     def called(self, callback: ToolCallback) -> PendingCall:
         """A tool is called; who asked waits for the result, and says by `withdrawn` when it no longer does."""
-        call = PendingCall(self._new_id(), callback.tool_name, callback.arguments)
+        call = PendingCall(self._new_id(), callback.tool_name, callback.arguments, callback.tool_call_id)
         if self.state in OVER:
             call.refuse("This run is over.")
         elif callback.tool_name not in self._tools:
@@ -177,7 +178,8 @@ class Run:
         else:
             self.calls.add(call)
             self._move(states.CALLED)
-            self._gather()
+            if self.state is State.GATHERING:
+                self._gathering.wait(parallel=self._is_parallel)
         self._inbox.tell()
         return call
 
@@ -190,7 +192,7 @@ class Run:
         elif self.state is State.GATHERING:
             self._say(Notice("call_withdrawn", f"the agent called {call.name} and gave the call up"))
             if not self.calls:
-                self._gather_until = math.inf
+                self._gathering.end()
                 self._move(states.WITHDRAWN)
             self._inbox.tell()
 
@@ -201,6 +203,11 @@ class Run:
         self.turn = turn.bare
         self._decoder.go_on()
         self.calls.answer(results)
+
+    def settle(self, delivered: Collection[str]) -> None:
+        """The answer that the calls left with is over, and these have left whole."""
+        if self.state is State.PARKED and not self.calls.told.keys() <= set(delivered):
+            self.give_up(states.UNTOLD)
 
     def give_up(self, why: str) -> None:
         """Nobody wants a parked run any more, or it is gone."""
@@ -223,7 +230,7 @@ class Run:
         try:
             if self.calls:  # they were kept from the answer before
                 self._move(states.CALLED)
-                self._gather()
+                self._gathering.wait(parallel=parallel)
             while True:
                 while self.state not in OVER and (piece := self._inbox.take()) is not None:
                     batch = self._read(piece)
@@ -239,11 +246,11 @@ class Run:
                     return
                 if self._notices:
                     yield self._taken_notices()
-                elif self.calls and anyio.current_time() >= self._gather_until:
+                elif self.calls and anyio.current_time() >= self._gathering.until:
                     yield self._parked()
                     return
                 else:
-                    await self._inbox.wait(self._gather_until)
+                    await self._inbox.wait(self._gathering.until)
         finally:
             if self.state not in OVER and self.state is not State.PARKED:
                 self._move(states.LEFT)
@@ -257,7 +264,7 @@ class Run:
         if decoder.activity != activity:
             self._move(states.SAID)
             if self.calls:
-                self._gather()
+                self._gathering.wait(parallel=self._is_parallel)
         if decoder.finished:
             return self._ended(events)
         if not events and decoder.data_messages != messages:
@@ -282,14 +289,11 @@ class Run:
 
     def _parked(self) -> list[UpstreamEvent]:
         """The calls that leave with this answer, and its end."""
-        calls = self.calls.tell(parallel=self._is_parallel)
-        self._scope.deadline = anyio.current_time() + self._waiting.park_seconds
+        calls = self.calls.tell(self._decoder.call_order, parallel=self._is_parallel)
+        self._gathering.end()
+        self._scope.deadline = anyio.current_time() + self._park_seconds
         self._move(states.QUIET)
         return [*self._taken_notices(), *calls, Finish(FinishReason.TOOL_CALLS)]
-
-    def _gather(self) -> None:
-        now = anyio.current_time()
-        self._gather_until = now + self._waiting.gather_seconds if self._is_parallel else now
 
     def _say(self, notice: Notice) -> None:
         if len(self._notices) < MAX_NOTICES:

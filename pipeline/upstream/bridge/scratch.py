@@ -1,18 +1,24 @@
 """The one folder of a running bridge, where all its files are: made for it, removed with it, and removed later if we did not live to do it.
 
-Theory of operation: `make_scratch` makes a folder that only this user can enter, and locks a file in it for as long as this process lives. The system
-gives that lock back when the process ends, in whatever way. So `sweep` knows the folders that nobody owns any more by taking their locks, whoever has
-their owner's number today and even when the owner was in another container; it ends what still runs of their bridges (`orphans` knows which
-processes are theirs), and removes them. `remove` takes away write protection where it stands in the way, and tries again while something writes.
+Theory of operation: `make_scratch` makes a folder that only this user can enter, and locks it for as long as this process lives. The system gives
+that lock back when the process ends, in whatever way. A `guardian` waits for it, ends what still runs of the bridge then (`orphans` knows which
+processes are the folder's), and removes the folder. Where there is no guardian any more either, a later `sweep` does the same: it knows the folders
+that nobody owns by taking their locks, whoever has their owner's number today and even when the owner was in another container. `remove` takes away
+write protection where it stands in the way, and tries again while something writes.
 
-Invariants: only folders of this user, directly in the temporary folder and with our name, are looked at; symbolic links are not followed. Sweeping
-raises nothing. All of this waits for the disk, so that it is for a thread.
+The lock is the folder's own, and not that of a file in it, so that nobody who cleans up temporary files can take it away; systemd's cleaner leaves a
+locked folder alone.
+
+Invariants: only folders of this user, directly in the temporary folder and with our name, are looked at; symbolic links are not followed. Half a
+start leaves neither a folder nor a lock. Sweeping raises nothing. All of this waits for the disk, so that it is for a thread.
 """
 
 import fcntl
 import os
 import shutil
 import stat
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -22,23 +28,26 @@ from pathlib import Path
 from pipeline.upstream.bridge.orphans import end_processes_of
 
 PREFIX = "penstock-bridge-"
-OWNER_FILE = "owner"
 PARTS = ("workspace", "state", "home", "tmp")
 
 REMOVE_TRIES = 20
 REMOVE_PAUSE_SECONDS = 0.05
 
-YOUNG_SECONDS = 60.0
-"""A folder without a lock may be one that is being made."""
+PASSED_TO_GUARDIAN = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+"""The variables that Python may need to start."""
+
+_ROOT = Path(__file__).absolute().parents[3]
+_GUARDIAN = "import sys; sys.path.insert(0, sys.argv[1]); from pipeline.upstream.bridge.guardian import guard; guard(sys.argv[2])"
 
 
 class Scratch:
-    """A scratch folder's places. The lock is held by who made it, until `remove`."""
+    """A scratch folder's places. The lock is held by who made it, until `remove`, and the guardian is its child."""
 
-    def __init__(self, folder: Path, lock: int | None = None) -> None:
+    def __init__(self, folder: Path, lock: int | None = None, guardian: "subprocess.Popen[bytes] | None" = None) -> None:
         self.folder = folder
         self.workspace, self.state, self.home, self.temporary = (folder / part for part in PARTS)
         self._lock = lock
+        self._guardian = guardian
 
     def __repr__(self) -> str:
         return f"Scratch({str(self.folder)!r})"
@@ -46,6 +55,10 @@ class Scratch:
     def remove(self) -> bool:
         """Remove the folder with all that is in it, and say whether it is gone; the second time does nothing."""
         gone = remove_tree(self.folder)
+        if self._guardian is not None:
+            self._guardian.kill()
+            self._guardian.wait()
+            self._guardian = None
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -56,12 +69,32 @@ def make_scratch(parent: Path | None = None) -> Scratch:
     """A new one in `parent`, the system's temporary folder by default; raises OSError."""
     while True:
         folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=parent)).resolve()
-        lock = _locked(folder / OWNER_FILE)
-        if lock is not None:  # else a sweep was quicker, and has taken it for an abandoned one
-            break
-    for part in PARTS:
-        (folder / part).mkdir(mode=0o700)
-    return Scratch(folder, lock)
+        lock: int | None = None
+        try:
+            lock = _locked(folder)
+            if lock is not None:  # else a sweep was quicker, and has taken it for an abandoned one
+                for part in PARTS:
+                    (folder / part).mkdir(mode=0o700)
+                return Scratch(folder, lock, _start_guardian(folder))
+        except BaseException:
+            remove_tree(folder)
+            if lock is not None:
+                os.close(lock)
+            raise
+
+
+def _start_guardian(folder: Path) -> "subprocess.Popen[bytes]":
+    """One that this process waits for; raises OSError. A terminal's signals do not reach its session."""
+    command = (sys.executable, "-I", "-S", "-c", _GUARDIAN, str(_ROOT), str(folder))
+    environment = {name: os.environ[name] for name in PASSED_TO_GUARDIAN if name in os.environ}
+    nothing = subprocess.DEVNULL
+    return subprocess.Popen(command, stdin=nothing, stdout=nothing, stderr=nothing, cwd="/", env=environment, start_new_session=True)
+
+
+def end_folder(folder: Path) -> bool:
+    """End what runs for a folder that nobody owns any more, and remove it; says whether it is gone, and raises nothing."""
+    end_processes_of(folder)
+    return remove_tree(folder)
 
 
 def sweep(parent: Path | None = None) -> list[Path]:
@@ -103,29 +136,30 @@ def _candidates(parent: Path) -> Iterator[Path]:
 
 def _swept(folder: Path) -> bool:
     with suppress(OSError):
-        owner = folder / OWNER_FILE
-        if not owner.exists() and time.time() - folder.stat().st_mtime < YOUNG_SECONDS:
-            return False
-        lock = _locked(owner)
-        if lock is None:
-            return False
-        try:
-            end_processes_of(folder)
-            return remove_tree(folder)
-        finally:
-            os.close(lock)
+        lock = _locked(folder)
+        if lock is not None:
+            try:
+                return end_folder(folder)
+            finally:
+                os.close(lock)
     return False
 
 
-def _locked(path: Path) -> int | None:
-    """The descriptor that holds the lock, which no child inherits; None where another process holds it. Raises OSError."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+def _locked(folder: Path) -> int | None:
+    """The descriptor that holds the folder's lock, which no child inherits; None where another holds it or has removed it. Raises OSError."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
+        is_there = os.path.samestat(os.fstat(descriptor), os.stat(folder))
+    except (BlockingIOError, FileNotFoundError):
+        is_there = False
     except OSError:
         os.close(descriptor)
         raise
-    return descriptor
+    if is_there:
+        return descriptor
+    os.close(descriptor)
+    return None

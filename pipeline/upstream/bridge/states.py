@@ -45,6 +45,7 @@ LEFT = "the client leaves"
 WITHDRAWN = "the bridge withdraws its calls"
 UNANSWERED = "no results in time"
 SUPERSEDED = "the conversation goes on otherwise"
+UNTOLD = "its calls do not reach the client"
 CROWDED_OUT = "too many runs wait"
 BROKEN = "the bridge ends"
 STOPPED = "the gateway stops"
@@ -63,6 +64,7 @@ TRANSITIONS: dict[State, dict[str, State]] = {
         WITHDRAWN: State.ABANDONED,
         UNANSWERED: State.ABANDONED,
         SUPERSEDED: State.ABANDONED,
+        UNTOLD: State.ABANDONED,
         CROWDED_OUT: State.ABANDONED,
         **_ENDS,
     },

@@ -1,19 +1,25 @@
 """What of a request decides whether it goes on with a run that waits for results of tools.
 
-Theory of operation: `turn_of` reads a request, as the client sent it, into a `Turn`: a digest of the whole conversation and one of its part before
-the last calls, the ids of those calls, and the results that stand behind them. A run that is parked keeps the whole's digest of the request that it
-answered; the next request goes on with it if the part before its last calls has that very digest, and everything else is as it was (`difference`).
+Theory of operation: `turn_of` reads a request, as the client sent it, into a `Turn`: a digest of the whole conversation, and one of each part of it
+that stands before an assistant's message. A run that is parked keeps the whole's digest of the request that it answered. The next request goes on
+with it if one of its parts has that very digest, everything else is as it was, and what stands behind that part are the run's calls and their results
+(`continuation`). Some clients write one answer as several messages, its text and each of its calls apart, each call followed by its result: all that
+is one answer. What a user wrote behind the results goes with the last one of them, as a text of its own with the label of the transcripts.
 
-What is compared: each message's role, author, texts, images (by their URLs), calls and what they answer; the model and the effort; the tools that may
-be called, and what else the agent was told about its answer. What is not: the words that stood beside the last calls, which clients trim, and fields
-that no prompt shows. The digests are SHA-256 over a form in which no two different conversations are alike. No text is kept.
+What is compared: each message's role, author, texts, images (by their URLs), calls with their arguments, and what they answer; the model and the
+effort; the tools that may be called, and what else the agent was told about its answer. What is not: the words and the arguments of the last calls,
+which clients trim and write anew, and fields that no prompt shows. The digests are SHA-256 over a form in which no two different conversations are
+alike, but for how arguments are written (`pipeline.conversation_name`). A `Turn` that is kept holds no text.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from pipeline.conversation_name import call_digest
+from pipeline.prompt.neutral import LABELS
+from pipeline.prompt.transcript import transcript
 from pipeline.request import ImagePart, Json, Message, Part, Request, Role, TextPart, ToolChoice, ToolMode
 from pipeline.upstream.images import ImageFile
 
@@ -32,8 +38,8 @@ class Result(msgspec.Struct, frozen=True):
 class Turn(msgspec.Struct, frozen=True):
     """One request, as far as it matters to a run.
 
-    `whole` is the digest of all messages, `before` that of those before the last message with calls, and `calls` are these calls by id, with the
-    names of their tools. `results` are all that stands behind them, None where something else stands there too.
+    `whole` is the digest of all messages; `places` has those of the parts before an assistant's message, and the places where these parts end.
+    `called` are the ids of the last message with calls. `images` are those of all messages, in order.
     """
 
     model: str
@@ -42,22 +48,54 @@ class Turn(msgspec.Struct, frozen=True):
     choice: ToolChoice
     rules: Digest
     whole: Digest
-    before: Digest
-    calls: Mapping[str, str]
-    results: tuple[Result, ...] | None
+    places: Mapping[Digest, int]
+    called: tuple[str, ...]
+    messages: tuple[Message, ...]
+    images: tuple[ImageFile, ...] = ()
 
     @property
     def bare(self) -> "Turn":
         """Without what only this request needs, to be kept."""
-        return msgspec.structs.replace(self, results=None, calls={})
+        return msgspec.structs.replace(self, places={}, called=(), messages=(), images=())
+
+    @property
+    def brings_results(self) -> bool:
+        """Whether the conversation ends with results, and what a user wrote behind them."""
+        return self._last_answer is not None
+
+    @property
+    def ends_in_results(self) -> bool:
+        """Whether nothing stands behind them."""
+        return self._last_answer is not None and not self._last_answer.words
+
+    @property
+    def _last_answer(self) -> "_Answer | None":
+        return _answer(self.messages[_last_with_calls(self.messages) :], ()) if self.called else None
+
+
+class Continuation(msgspec.Struct, frozen=True):
+    """What a request brings to a run: the results of its calls; `has_words` says that the last one has a user's words behind it."""
+
+    results: tuple[Result, ...]
+    has_words: bool = False
+
+
+class Otherwise(msgspec.Struct, frozen=True):
+    """Why a request does not go on with a run, in words for the client that reads a Notice.
+
+    `takes_over` says that the run's conversation goes on with this request all the same, so that nobody will bring the run its results. Without it,
+    the request may be one that a client makes beside a conversation, such as for its title.
+    """
+
+    why: str
+    takes_over: bool
 
 
 def turn_of(request: Request, images: Sequence[ImageFile] = ()) -> Turn:
     """Read a request; `images` are those of all its messages, in order."""
-    options, messages = request.options, request.messages
-    last = max((place for place, message in enumerate(messages) if message.tool_calls), default=0)
+    options = request.options
     offered = () if request.tool_choice.mode is ToolMode.NONE else request.tools
-    before, whole = _digests_of(messages, last)
+    whole, places = _digests_of(request.messages)
     return Turn(
         model=request.model,
         effort=options.reasoning_effort,
@@ -65,23 +103,38 @@ def turn_of(request: Request, images: Sequence[ImageFile] = ()) -> Turn:
         choice=request.tool_choice,
         rules=_digest([options.answer_format.kind, options.answer_format.schema]),
         whole=whole,
-        before=before,
-        calls={call.id: call.name for call in messages[last].tool_calls} if messages else {},
-        results=_results(messages, last, images),
+        places=places,
+        called=last_calls(request.messages),
+        messages=request.messages,
+        images=(*images,),
     )
 
 
-def difference(now: Turn, then: Turn, called: Mapping[str, str]) -> str | None:
-    """What keeps a request from going on with the run that answered `then` with calls (id -> tool); None when nothing does.
+def last_calls(messages: Sequence[Message]) -> tuple[str, ...]:
+    """The ids of the calls in the last message that has any."""
+    return tuple(call.id for call in messages[_last_with_calls(messages)].tool_calls) if messages else ()
 
-    The words are for the client that reads a Notice.
-    """
-    if now.results is None:
-        return "something else than the results of its calls stands behind them"
-    if dict(now.calls) != dict(called) or sorted(result.call_id for result in now.results) != sorted(called):
-        return "the results are not those of all its calls, each one once"
-    if now.before != then.whole:
-        return "an earlier message is another one, or is gone"
+
+def continuation(now: Turn, then: Turn, called: Mapping[str, str]) -> Continuation | Otherwise:
+    """What a request brings to the run that answered `then` with calls (id -> tool), or why it does not go on with it."""
+    place = now.places.get(then.whole)
+    why = "an earlier message is another one, or is gone" if place is None else _other_terms(now, then)
+    if why is not None or place is None:
+        return Otherwise(why or "", takes_over=now.ends_in_results)
+    answer = _answer(now.messages[place:], now.images[sum(map(_image_count, now.messages[:place])) :])
+    if answer is None:
+        return Otherwise("something else than the results of its calls stands behind them", takes_over=True)
+    if sorted(answer.calls) != sorted(called.items()) or sorted(result.call_id for result in answer.results) != sorted(called):
+        return Otherwise("the results are not those of all its calls, each one once", takes_over=True)
+    if not answer.words:
+        return Continuation(answer.results)
+    last = answer.results[-1]
+    told = "".join(f"\n\n{block}" for block in transcript(answer.words, LABELS).blocks)
+    return Continuation((*answer.results[:-1], msgspec.structs.replace(last, texts=(*last.texts, told))), has_words=True)
+
+
+def _other_terms(now: Turn, then: Turn) -> str | None:
+    """What an agent would have been told otherwise, beside the conversation."""
     if (now.model, now.effort) != (then.model, then.effort):
         return "the model is another one"
     if now.tools != then.tools:
@@ -94,24 +147,49 @@ def difference(now: Turn, then: Turn, called: Mapping[str, str]) -> str | None:
     return None
 
 
-def _results(messages: Sequence[Message], last: int, images: Sequence[ImageFile]) -> tuple[Result, ...] | None:
-    """The results behind the last calls, None where there are none or not only those."""
-    behind = messages[last + 1 :]
-    if not behind or not messages[last].tool_calls or any(message.role is not Role.TOOL or message.tool_call_id is None for message in behind):
+class _Answer(msgspec.Struct, frozen=True):
+    """An assistant's calls by id and tool, their results, and what a user wrote behind them."""
+
+    calls: list[tuple[str, str]]
+    results: tuple[Result, ...]
+    words: list[Message]
+
+
+def _answer(behind: Sequence[Message], images: Sequence[ImageFile]) -> _Answer | None:
+    """What messages are as one answer and its results, None where they are something else; `images` begin with those of these messages."""
+    end = max((place for place, message in enumerate(behind, 1) if message.role is Role.TOOL), default=0)
+    answer, words = behind[:end], behind[end:]
+    if not answer or not all(map(_is_of_answer, answer)) or not all(map(_is_a_users_text, words)):
         return None
-    shown = iter(images[sum(map(_image_count, messages[: last + 1])) :])
-    return tuple(_result(message, shown) for message in behind)
+    shown, results = iter(images), list[Result]()
+    for message in answer:
+        files = [file for _, file in zip(range(_image_count(message)), shown, strict=False)]
+        if message.role is Role.TOOL:
+            results.append(_result(message, files))
+    calls = [(call.id, call.name) for message in answer for call in message.tool_calls]
+    return _Answer(calls, tuple(results), [message for message in words if message.text.strip()])
 
 
-def _result(message: Message, images: Iterator[ImageFile]) -> Result:
+def _is_of_answer(message: Message) -> bool:
+    return message.role is Role.ASSISTANT or (message.role is Role.TOOL and message.tool_call_id is not None)
+
+
+def _is_a_users_text(message: Message) -> bool:
+    return message.role is Role.USER and all(isinstance(part, TextPart) for part in message.parts)
+
+
+def _result(message: Message, files: Sequence[ImageFile]) -> Result:
     texts = tuple(part.text for part in message.parts if isinstance(part, TextPart))
-    files = [file for _, file in zip(range(_image_count(message)), images, strict=False)]
     return Result(
         message.tool_call_id or "",
         texts or ("",),  # nothing at all would be no result
         tuple((file.data, file.header.media_type) for file in files),
         message.is_error,
     )
+
+
+def _last_with_calls(messages: Sequence[Message]) -> int:
+    return max((place for place, message in enumerate(messages) if message.tool_calls), default=0)
 
 
 def _image_count(message: Message) -> int:
@@ -122,16 +200,18 @@ def _digest(value: Json) -> Digest:
     return hashlib.sha256(msgspec.json.encode(value, order="sorted")).digest()
 
 
-def _digests_of(messages: Sequence[Message], last: int) -> tuple[Digest, Digest]:
-    """The digest of the messages before the one at `last`, and that of all."""
-    digest = before = hashlib.sha256()
+def _digests_of(messages: Sequence[Message]) -> tuple[Digest, dict[Digest, int]]:
+    """The digest of all messages, and those of the parts before an assistant's, and of all."""
+    digest = hashlib.sha256()
+    places: dict[Digest, int] = {}
     for place, message in enumerate(messages):
-        if place == last:
-            before = digest.copy()
+        if message.role is Role.ASSISTANT:
+            places[digest.digest()] = place
         encoded = msgspec.json.encode(_compared(message))
         # the length in front keeps two messages from being read as one
         digest.update(len(encoded).to_bytes(8, "big") + encoded)
-    return before.digest(), digest.digest()
+    whole = digest.digest()
+    return whole, {**places, whole: len(messages)}
 
 
 def _compared(message: Message) -> list[Json]:
@@ -139,7 +219,7 @@ def _compared(message: Message) -> list[Json]:
         message.role,
         message.name,
         [_compared_part(part) for part in message.parts],
-        [[call.id, call.name] for call in message.tool_calls],
+        [[call.id, call_digest(call).hex()] for call in message.tool_calls],
         message.tool_call_id,
         message.is_error,
     ]

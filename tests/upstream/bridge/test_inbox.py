@@ -7,29 +7,36 @@ import trio
 import trio.testing
 
 from pipeline.errors import StreamCut
-from pipeline.upstream.bridge.inbox import MAX_PIECES, Inbox
+from pipeline.upstream.bridge.inbox import MAX_BYTES, Inbox
 
 
 async def test_who_puts_in_waits_while_it_is_full(autojump_clock):
     inbox, put = Inbox(), []
 
     async def fill() -> None:
-        for number in range(3 * MAX_PIECES):
-            await inbox.put(b"%d" % number)
+        for number in range(30):
+            await inbox.put(b"%d" % number + bytes(MAX_BYTES // 10))
             put.append(number)
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(fill)
         await trio.testing.wait_all_tasks_blocked()
-        assert len(put) == MAX_PIECES - 1
+        assert len(put) == 9
         taken: list[int] = []
-        while len(taken) < 3 * MAX_PIECES:
+        while len(taken) < 30:
             piece = inbox.take()
             if piece is None:
                 await inbox.wait(math.inf)
             else:
-                taken.append(int(piece))
-    assert taken == list(range(3 * MAX_PIECES))
+                taken.append(int(piece.rstrip(b"\0")))
+    assert taken == list(range(30))
+
+
+async def test_keep_alives_of_a_day_do_not_fill_it(autojump_clock):
+    inbox = Inbox()
+    with trio.fail_after(1):
+        for _ in range(24 * 3600 // 15):
+            await inbox.put(bytes(7))
 
 
 async def test_silence_is_kept_only_where_nothing_else_is():

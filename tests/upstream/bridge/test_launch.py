@@ -85,18 +85,34 @@ def test_the_arguments_hold_places_and_no_secret():
 
 
 def test_only_listed_variables_are_passed_on():
-    found = dict.fromkeys(("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS"), "kept")
+    found = dict.fromkeys(("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS"), "/kept")
     dropped = dict.fromkeys(
         ("CURSOR_API_KEY", "CURSOR_SDK_LOCAL_STORE", "OPENAI_API_KEY", "PENSTOCK_TOKEN", "NODE_OPTIONS", "LD_PRELOAD", "PYTHONPATH", "USER"), "secret"
     )
     child = child_environment(found | dropped | {"HOME": "/home/me", "TMPDIR": "/tmp/me", "XDG_CONFIG_HOME": "/home/me/.config"}, SCRATCH)
-    assert {name for name, value in child.items() if value == "kept"} == set(found)
-    assert all(value == "kept" or value.startswith("/scratch/") for value in child.values())
+    assert {name for name, value in child.items() if value == "/kept"} == set(found)
+    assert all(value == "/kept" or value.startswith("/scratch/") for value in child.values())
     assert child["HOME"] == "/scratch/home"
     assert {child[name] for name in ("TMPDIR", "TMP", "TEMP")} == {"/scratch/tmp"}
     assert {name for name in child if name.startswith("XDG_")} == {
         f"XDG_{word}" for word in ("CONFIG_HOME", "CACHE_HOME", "DATA_HOME", "STATE_HOME", "RUNTIME_DIR")
     }
+
+
+def test_places_are_the_same_in_the_programs_own_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = {"PATH": "bin:/usr/bin::../else", "SSL_CERT_FILE": "ca:1.pem", "NODE_EXTRA_CA_CERTS": "./more.pem", "SSL_CERT_DIR": "certs:/etc/ssl"}
+    child = child_environment(found, SCRATCH)
+    assert child["PATH"] == f"{tmp_path}/bin:/usr/bin:{tmp_path}:{tmp_path.parent}/else"
+    assert child["SSL_CERT_FILE"] == f"{tmp_path}/ca:1.pem"
+    assert child["NODE_EXTRA_CA_CERTS"] == f"{tmp_path}/more.pem"
+    assert child["SSL_CERT_DIR"] == f"{tmp_path}/certs:/etc/ssl"
+    assert child_environment({"PATH": "", "SSL_CERT_FILE": ""}, SCRATCH)["SSL_CERT_FILE"] == ""
+
+
+def test_a_command_that_is_a_folder_is_called_one(tmp_path):
+    with pytest.raises(UpstreamUnusable, match="names a folder"):
+        find_command([str(tmp_path)])
 
 
 def test_named_variables_are_passed_on_but_for_keys():

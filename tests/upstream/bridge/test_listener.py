@@ -193,6 +193,50 @@ async def test_calls_wait_side_by_side_each_on_its_connection():
         assert await read_answer(other) == (200, RESULT)
 
 
+@pytest.mark.parametrize("form", ["length", "chunks"])
+@pytest.mark.parametrize("size", [66_000, 1_000_000, 15_000_000])
+async def test_a_large_call_is_waited_for_as_any_other(form, size):
+    desk = Desk()
+    desk.go = trio.Event()
+    body = b'{"toolName":"write","args":{"content":"%b"},"agentId":"agent-1"}' % (b"x" * size)
+    async with serving(desk.answer) as listener, await connect(listener) as stream:
+        for count in (1, 2):
+            chunked = head(listener, "Transfer-Encoding: chunked") + b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+            await stream.send_all(chunked if form == "chunks" else post(listener, body))
+            while len(desk.calls) < count:  # noqa: ASYNC110 - a body of any size is on its way
+                await trio.sleep(0.001)
+            await trio.sleep(0.02)
+            assert desk.cancelled == []
+            desk.go.set()
+            assert await read_answer(stream) == (200, RESULT)
+            desk.go = trio.Event()
+    assert {len(call.arguments) for call in desk.calls} == {size + len('{"content":""}')}
+
+
+async def test_what_comes_too_far_ahead_waits_unread_and_is_answered_in_its_turn(monkeypatch):
+    monkeypatch.setattr(room, "MAX_AHEAD_BYTES", 1000)
+    desk = Desk()
+    desk.go = trio.Event()
+    async with serving(desk.answer) as listener, await connect(listener) as stream:
+        await stream.send_all(post(listener) + post(listener, BODY + b" " * 2000) + post(listener))
+        await until(lambda: desk.calls)
+        await trio.sleep(0.02)
+        assert (len(desk.calls), desk.cancelled) == (1, [])
+        desk.go.set()
+        assert [await read_answer(stream) for _ in range(3)] == [(200, RESULT)] * 3
+
+
+async def test_a_large_result_is_sent_whole():
+    large = tool_result(["y" * 10_000_000])
+
+    async def answer(callback: ToolCallback) -> bytes:
+        return large
+
+    async with serving(answer) as listener, await connect(listener) as stream:
+        await stream.send_all(post(listener))
+        assert await read_answer(stream) == (200, large)
+
+
 async def test_a_fault_of_ours_costs_one_connection(caplog):
     async def answer(callback: ToolCallback) -> bytes:
         raise RuntimeError("a fault of ours")
@@ -226,6 +270,36 @@ async def test_there_are_only_so_many_connections(monkeypatch, caplog):
         await one.send_all(post(listener))
         assert await read_answer(one) == (200, RESULT)
     assert "more than 2 connections" in caplog.text
+
+
+@pytest.mark.parametrize("sent", ["", "POST /", "wrong token", "many wrong tokens"])
+async def test_who_does_not_show_the_token_is_not_listened_to_for_long(sent, monkeypatch):
+    monkeypatch.setattr(room, "STRANGER_SECONDS", 0.1)
+    async with serving(Desk().answer) as listener, await connect(listener) as known, await connect(listener) as stranger:
+        await known.send_all(post(listener))
+        assert await read_answer(known) == (200, RESULT)
+        refused = post(listener, token="guessed")
+        await stranger.send_all({"wrong token": refused, "many wrong tokens": refused * 20}.get(sent, sent.encode()))
+        with trio.fail_after(2):
+            while await stranger.receive_some():
+                pass
+        assert listener.connection_count == 1
+        await known.send_all(post(listener))  # it was known in time, and may be idle for longer
+        assert await read_answer(known) == (200, RESULT)
+
+
+async def test_strangers_do_not_keep_the_bridge_out():
+    async with serving(Desk().answer) as listener:
+        strangers = [await connect(listener) for _ in range(room.MAX_STRANGERS)]
+        await until(lambda: listener.connection_count == room.MAX_STRANGERS)
+        async with await connect(listener) as stream:
+            await stream.send_all(post(listener))
+            assert await read_answer(stream) == (200, RESULT)
+            with trio.fail_after(2):
+                assert await strangers[0].receive_some() == b""  # the oldest made room
+            assert listener.connection_count == room.MAX_STRANGERS
+        for stranger in strangers:
+            await stranger.aclose()
 
 
 async def test_the_end_closes_the_socket_and_all_connections():

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 import trio
 
-from pipeline.request import AnswerFormat, Options, ToolChoice, ToolMode
+from pipeline.request import AnswerFormat, ImagePart, Message, Options, Role, ToolChoice, ToolMode
 from tests.support import sdk_scripts as sdk
 from tests.support.bridge_client import (
     ASKED,
@@ -25,11 +25,13 @@ from tests.support.bridge_client import (
     text_of,
     turn,
     until_said,
+    user,
 )
-from tests.support.composer_server import Pause
+from tests.support.composer_server import Cut, Pause
 from tests.support.fake_bridge import fake_bridge
 from tests.support.fake_bridge_contract import error_reply
-from tests.support.fake_bridge_steps import Call, Fire, HangUp, Until
+from tests.support.fake_bridge_steps import Call, Calls, Fire, HangUp, Until
+from tests.support.image_files import data_url, png
 
 
 def changed_messages(events, asked=ASKED):
@@ -41,7 +43,7 @@ CHANGES = {
     "the results are not those of all": lambda events: request(*ASKED.messages, turn(events), result("call_of_nobody", "ok")),
     "each one once": lambda events: request(*results_for(ASKED, events).messages, result(calls_of(events)[0].id, "again")),
     "something else than the results": lambda events: request(*ASKED.messages, turn(events), "Never mind."),
-    "stands behind them": lambda events: request(*results_for(ASKED, events).messages, "And quickly."),
+    "stands behind them": lambda events: request(*results_for(ASKED, events).messages, user("And this?", ImagePart(data_url(png(3, 2))))),
     "the model is another one": lambda events: results_for(ASKED, events, model="composer-2.5-fast"),
     "the tools are other ones": lambda events: results_for(ASKED, events, tools=(READ,)),
     "are other ones": lambda events: results_for(ASKED, events, tools=(msgspec.structs.replace(READ, parameters={"type": "object"}), GREP)),
@@ -63,6 +65,47 @@ async def test_a_conversation_that_goes_on_otherwise_is_told_to_a_fresh_agent(wh
         assert bridge.runs[0].status == "CANCELLED"
         assert changed.messages[0].text in bridge.runs[1].text
         await bridge.until(lambda: not bridge.left_behind() and not upstream.parking.runs)
+
+
+async def test_a_users_text_behind_the_results_goes_to_the_run_with_them():
+    async with fake_bridge(LOOK) as bridge, direct_upstream(bridge) as upstream:
+        first = await answer(upstream, ASKED)
+        second = await answer(upstream, request(*results_for(ASKED, first).messages, "And quickly."))
+        assert (text_of(second), notices_of(second)) == ("It is empty.", ["text_with_results"])
+        assert [part["text"] for part in bridge.runs[0].results[0].content] == ["ok", "\n\nUSER: And quickly."]
+        assert len(bridge.agents) == 1
+
+
+async def test_a_request_beside_the_conversation_leaves_the_run_alone():
+    async with fake_bridge(LOOK, REPLAYED) as bridge, direct_upstream(bridge) as upstream:
+        first = await answer(upstream, ASKED)
+        behind = results_for(ASKED, first)
+        title = await answer(upstream, request("You write titles.", *behind.messages, "Write one.", tools=()))
+        assert (text_of(title), notices_of(title)) == ("Once more.", ["run_replayed"])
+        assert text_of(await answer(upstream, behind)) == "It is empty."
+
+
+async def test_an_answer_that_is_echoed_as_several_messages_goes_on():
+    script: Steps = [sdk.system(), sdk.delta("Look."), Calls(Call("read"), Call("grep")), sdk.delta("Done."), *sdk.finish("Done.")]
+    async with fake_bridge(script) as bridge, direct_upstream(bridge, gather_seconds=0.1) as upstream:
+        first = turn(await answer(upstream, ASKED))
+        rows: list[Message] = [Message(Role.ASSISTANT, first.parts)]
+        for call in first.tool_calls:
+            rows += [Message(Role.ASSISTANT, (), (call,)), result(call.id, "ok")]
+        second = await answer(upstream, request(*ASKED.messages, *rows))
+        assert (text_of(second), notices_of(second)) == ("Done.", [])
+
+
+async def test_a_stream_that_is_cut_behind_many_keep_alives_is_noticed():
+    cut = trio.Event()
+    script: Steps = [sdk.system(), Fire("read"), Until(cut), Cut(), Until(trio.Event())]
+    async with fake_bridge(script, REPLAYED, keepalive_seconds=0.002) as bridge, direct_upstream(bridge) as upstream:
+        first = await answer(upstream, ASKED)
+        await trio.sleep(0.2)
+        assert len(upstream.parking.parked) == 1
+        cut.set()
+        await bridge.until(lambda: not upstream.parking.parked)
+        assert "the bridge ended" in said(await answer(upstream, results_for(ASKED, first))).detail
 
 
 async def test_another_key_reaches_no_run_and_disturbs_none():
@@ -90,7 +133,7 @@ async def test_a_retry_of_the_same_results_while_the_first_streams_is_a_fresh_ag
         await until_said(first, "Slowly ")
         retry = await answer(upstream, behind)
         assert text_of(retry) == "Once more."
-        assert "another request brought the results before" in said(retry).detail
+        assert "the results were brought before" in said(retry).detail
         go.set()
         await until_said(first, "done.")
         await first.aclose()
@@ -156,7 +199,7 @@ async def test_the_time_for_results_is_no_limit_of_what_comes_behind_them():
 async def test_a_call_is_answered_even_where_its_run_cannot_be_cancelled():
     script: Steps = [sdk.system(), Call("read"), sdk.delta("Then not."), *sdk.finish("Then not.")]
     async with fake_bridge(script) as bridge, direct_upstream(bridge, park_seconds=0.05) as upstream:
-        bridge.faults["CancelRun"] = [[error_reply("internal", "Something broke")]]
+        bridge.faults["CancelRun"] = [[error_reply("internal", "Something broke")]] * 6
         await answer(upstream, ASKED)
         await bridge.until(lambda: bridge.runs[0].results)
         (given,) = bridge.runs[0].results

@@ -7,27 +7,37 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
 import anyio
+import msgspec
 import pytest
 import trio
+from anyio.abc import Process
 
 from pipeline.credential import Secret
 from pipeline.errors import UpstreamError, UpstreamTimeout, UpstreamUnavailable, UpstreamUnusable
+from pipeline.upstream.bridge import agent as agent_module
 from pipeline.upstream.bridge import child as child_module
+from pipeline.upstream.bridge import doubts
 from pipeline.upstream.bridge import process as process_module
+from pipeline.upstream.bridge.agent import Agent
+from pipeline.upstream.bridge.backoff import Backoff
+from pipeline.upstream.bridge.calls import BridgeCalls
 from pipeline.upstream.bridge.child import start_child
 from pipeline.upstream.bridge.launch import Callback, Launch
-from pipeline.upstream.bridge.process import Backoff, BridgeProcess
+from pipeline.upstream.bridge.process import BridgeProcess
 from pipeline.upstream.bridge.scratch import sweep
 from pipeline.upstream.http import open_client
-from tests.support.composer_server import Cut, Reply
+from pipeline.wire import sdk_requests as wire
+from tests.support.composer_server import Cut, Late, Reply
 from tests.support.fake_bridge import fake_bridge
 from tests.support.fake_bridge_contract import error_reply
-from tests.support.supervised_bridge import QUICK, descriptors, is_alive, scratch_folders, supervised
+from tests.support.supervised_bridge import QUICK, descriptors, guardians_of, is_alive, scratch_folders, supervised
 
 ROOT = Path(__file__).parents[3]
 CALLBACK = Callback("http://127.0.0.1:4711", Secret("callback-token-0123456789"))
@@ -172,6 +182,7 @@ async def test_a_bridge_that_does_not_answer_as_one_is_not_ready(method, answer,
         assert type(caught.value).__name__ == error
         assert process.current is None
         await until(lambda: bridge.starts[0].gone.is_set())
+        await trio.sleep(SLOW.apart_seconds)
         await process.endpoint()  # the next start has no fault
 
 
@@ -184,25 +195,40 @@ async def test_a_program_that_is_not_there_is_found_once_it_is(tmp_path, caplog)
             assert caught.value.status == 424
         path.write_text(f'#!/bin/sh\nexec {" ".join(bridge.command)} "$@"\n')
         path.chmod(0o755)
+        await trio.sleep(0.05)
         assert (await process.endpoint()).generation == 1
     assert str(path) not in caught.value.message
     assert caplog.text.count("names no program") == 1  # said once, however many ask
 
 
-async def test_what_the_system_refuses_is_a_failed_start(tmp_path, caplog, monkeypatch):
+@pytest.mark.parametrize("content", [b"\x7fELF no program", b"#!/nowhere/interpreter\n", b"#!/etc/passwd/x\n", b"#!/etc/passwd\n"])
+async def test_what_cannot_be_executed_is_not_tried_again_until_somebody_asks(content, tmp_path, caplog):
     path = tmp_path / "bridge"
-    path.write_bytes(b"\x7fELF no program")
+    path.write_bytes(content)
     path.chmod(0o755)
+    before = descriptors()
     async with supervised((str(path),), backoff=SLOW) as process:
-        with pytest.raises(UpstreamUnavailable, match="could not be started"):
+        with pytest.raises(UpstreamUnusable, match="cannot be executed") as caught:
             await process.endpoint()
-    assert "Exec format error" in caplog.text
+        assert (caught.value.status, caught.value.code) == (424, "upstream_not_configured")
+        assert str(path) not in caught.value.message
+    await until(lambda: descriptors() == before)
 
+
+async def test_who_asks_behind_a_program_that_cannot_be_used_is_told_at_once():
+    slow = Backoff(apart_seconds=30)
+    async with supervised(("/nowhere/bridge",), backoff=slow) as process:
+        for _ in range(3):
+            with trio.fail_after(1), pytest.raises(UpstreamUnusable):
+                await process.endpoint()
+
+
+async def test_what_the_system_refuses_is_a_failed_start(caplog, monkeypatch):
     def full():
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(process_module, "make_scratch", full)
-    async with supervised((str(path),), backoff=SLOW) as process:
+    async with supervised(("/bin/sh",), backoff=SLOW) as process:
         with pytest.raises(UpstreamUnavailable, match="could not be started"):
             await process.endpoint()
     assert "No space left" in caplog.text
@@ -324,6 +350,47 @@ async def test_a_request_behind_a_crash_does_not_wait_for_the_pause():
             assert (await process.endpoint()).generation == 2
 
 
+async def test_a_bridge_that_hangs_is_ended_and_another_started(monkeypatch, caplog):
+    monkeypatch.setattr(doubts, "ANSWER_SECONDS", 0.1)
+    monkeypatch.setattr(child_module, "SIGTERM_SECONDS", 0.1)
+    async with fake_bridge() as bridge, supervised(bridge.wrapped) as process, open_client() as client:
+        over: list[int] = []
+        process.on_exit(over.append)
+        calls = BridgeCalls(client, process)
+        await calls.ping()
+        [start] = bridge.starts
+        assert start.pid is not None
+        os.kill(start.pid, signal.SIGSTOP)
+        with pytest.raises(UpstreamTimeout):
+            await calls.call(wire.PING, wire.EMPTY, within_seconds=0.1)
+        await until(lambda: over == [1])
+        await calls.ping()
+        assert len(bridge.starts) == 2
+        assert not is_alive(start.pid)
+    assert "did not answer any more" in caplog.text
+
+
+async def test_a_bridge_that_only_takes_long_over_something_is_left_alone(monkeypatch):
+    async with fake_bridge() as bridge, supervised(bridge.command) as process, open_client() as client:
+        calls = BridgeCalls(client, process)
+        endpoint = await process.endpoint()
+        bridge.faults["Me"] = [[Late(30), Cut()]]
+        bridge.faults["CloseAgent"] = [[Late(30), Cut()]]
+        with pytest.raises(UpstreamTimeout):
+            await calls.call(wire.ME, wire.me("crsr_1"), within_seconds=0.05)
+        await bridge.until(lambda: len(bridge.to("Ping")) == 2)
+        agent = Agent(client, process)
+        agent.endpoint, agent._may_exist = endpoint, True
+        monkeypatch.setattr(agent_module, "CALL_SECONDS", 0.05)
+        await agent.remove(None)
+        await bridge.until(lambda: len(bridge.to("Ping")) == 3)
+        assert await process.endpoint() is endpoint
+        stale = msgspec.structs.replace(endpoint, generation=0)
+        process.doubt(stale)
+        await trio.sleep(0.05)
+        assert len(bridge.to("Ping")) == 3
+
+
 # -- stop ------------------------------------------------------------------------------------------------------------------------------------------
 
 
@@ -354,6 +421,20 @@ async def test_nothing_of_a_stopped_bridge_is_left(is_wrapped, options, monkeypa
         assert scratch_folders() == []
         assert len(bridge.to("Shutdown")) == 1
         await until(lambda: descriptors() == before)
+
+
+async def test_a_stop_that_takes_long_can_be_broken_off():
+    async with fake_bridge() as bridge:
+        async with supervised((*bridge.wrapped, "--fake-grandchild")) as process:
+            await process.endpoint()
+            [start] = bridge.starts
+            assert start.pid is not None
+            os.kill(start.pid, signal.SIGSTOP)  # it would not hear of Shutdown, nor of SIGTERM
+            began = time.monotonic()
+            process.break_off()
+        assert time.monotonic() - began < 0.4 < child_module.SIGTERM_SECONDS
+        assert not is_alive(start.pid)
+        assert not is_alive(start.grandchild)
 
 
 async def test_a_bridge_whose_client_is_closed_already_is_stopped_all_the_same():
@@ -448,17 +529,35 @@ anyio.run(main, backend="trio")
 """
 
 
-async def test_what_a_killed_server_leaves_is_removed_by_the_next_start(tmp_path, caplog):
+@asynccontextmanager
+async def serving(command) -> AsyncIterator[Process]:
+    """A server of its own that has started this bridge."""
+    environment = {**os.environ, "TMPDIR": str(tempfile.gettempdir()), "PYTHONPATH": str(ROOT)}
+    async with await anyio.open_process([sys.executable, "-c", SERVER, *command], env=environment, cwd=ROOT) as server:
+        assert server.stdout is not None
+        assert (await server.stdout.receive()).strip() == b"1"
+        yield server
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP, signal.SIGQUIT])
+async def test_what_a_killed_server_leaves_is_removed_at_once(number):
+    async with fake_bridge() as bridge:
+        async with serving((*bridge.wrapped, "--fake-grandchild")) as server:
+            server.send_signal(number)
+            await server.wait()
+        [orphan] = bridge.starts
+        await until(lambda: not is_alive(orphan.pid) and not is_alive(orphan.grandchild) and not scratch_folders(), within_seconds=2)
+
+
+async def test_what_a_killed_server_and_guardian_leave_is_removed_by_the_next_start(caplog):
     caplog.set_level(logging.INFO, "penstock.bridge")
     async with fake_bridge() as bridge:
-        environment = {**os.environ, "TMPDIR": str(tempfile.gettempdir()), "PYTHONPATH": str(ROOT)}
-        command = [sys.executable, "-c", SERVER, *bridge.wrapped]
-        async with await anyio.open_process(command, env=environment, cwd=ROOT) as server:
-            assert server.stdout is not None
-            assert (await server.stdout.receive()).strip() == b"1"
+        async with serving(bridge.wrapped) as server:
+            [folder] = scratch_folders()
+            for guardian in guardians_of(folder):
+                os.kill(guardian, signal.SIGKILL)
             server.kill()
         [orphan] = bridge.starts
-        [folder] = scratch_folders()
         assert is_alive(orphan.pid)
         async with supervised(bridge.command) as process:
             await process.endpoint()

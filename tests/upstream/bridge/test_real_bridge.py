@@ -16,6 +16,7 @@ import trio
 from pipeline.credential import Secret
 from pipeline.errors import AuthenticationError, UpstreamError, UpstreamUnavailable
 from pipeline.request import Tool
+from pipeline.upstream.bridge.agent import Agent
 from pipeline.upstream.bridge.calls import BridgeCalls
 from pipeline.upstream.bridge.launch import Callback
 from pipeline.upstream.bridge.orphans import processes_of
@@ -137,6 +138,21 @@ async def test_agents_are_made_and_refused():
         }
         for path, body in ends.items():
             assert await calls.call(path, body, within_seconds=15, endpoint=endpoint) == wire.EMPTY
+
+
+async def test_an_agent_whose_run_never_began_is_deleted_too():
+    """As one whose message was refused, or whose client left before that."""
+    async with supervised(COMMAND) as process, open_client() as client:
+        calls = BridgeCalls(client, process)
+        agent = Agent(client, process)
+        agent.endpoint = endpoint = await process.endpoint()
+        agent._may_exist = agent.is_sent = True
+        body = msgspec.json.encode({"options": {"agentId": agent.id, "apiKey": KEY, "local": {"cwd": [endpoint.workspace]}}})
+        assert wire.read_agent_id(await calls.call(wire.CREATE_AGENT, body, within_seconds=15, endpoint=endpoint)) == agent.id
+        assert await refused_send(client, endpoint, agent.id) is not None
+        await agent.remove(None)
+        assert await calls.call(wire.CREATE_AGENT, body, within_seconds=15, endpoint=endpoint)  # the id is free again
+        await agent.remove(None)
 
 
 async def refused_send(client: Client, endpoint: Endpoint, agent_id: str):

@@ -1,16 +1,22 @@
 """Runs that call tools, over a fake bridge and real sockets: calls leave as an answer's end, and results go back to the same run."""
 
+import gc
+import tracemalloc
+
 import msgspec
 import trio
 
 from pipeline.events import Finish, FinishReason, UsageReport
 from pipeline.request import Grammar, ImagePart, Message, Options, Role, TextPart, Tool, ToolCall, ToolChoice, ToolMode
+from pipeline.upstream.bridge.agent import Order
 from tests.support import sdk_scripts as sdk
 from tests.support.bridge_client import (
     ASKED,
+    GREP,
     HELLO,
     KEY,
     LOOK,
+    READ,
     Steps,
     answer,
     calls_of,
@@ -79,6 +85,31 @@ async def test_calls_side_by_side_leave_together_and_take_their_results_in_any_o
         assert {each.text for each in bridge.runs[0].results} == {f"result of {call.name} {call.arguments}" for call in calls}
         for each in bridge.runs[0].results:
             assert msgspec.json.encode(each.args).decode() in each.text
+
+
+async def test_calls_leave_in_the_order_in_which_the_model_began_them():
+    begun = [sdk.custom_tool_started("read", {}, "tool_1"), sdk.custom_tool_started("grep", {}, "tool_2")]
+    script: Steps = [sdk.system(), *begun, Fire("grep", {}, "tool_2"), Fire("write", {}), Pause(0.02), Fire("read", {}, "tool_1"), Pause(5)]
+    asked = request("Look", tools=(READ, GREP, Tool("write")))
+    async with fake_bridge(script) as bridge, direct_upstream(bridge, gather_seconds=0.1) as upstream:
+        assert [call.name for call in calls_of(await answer(upstream, asked))] == ["read", "grep", "write"]
+
+
+async def test_a_run_that_waits_does_not_hold_what_it_was_sent():
+    async with fake_bridge(LOOK) as bridge, direct_upstream(bridge) as upstream:
+        await answer(upstream, ASKED)
+        tracemalloc.start()
+        try:
+            await answer(upstream, request("x" * 3_000_000, Message(Role.USER, (image(),))))
+            gc.collect()
+            ours = tracemalloc.take_snapshot().filter_traces(
+                [tracemalloc.Filter(True, "*/pipeline/*"), tracemalloc.Filter(True, "*/httpx/*"), tracemalloc.Filter(True, "*/msgspec/*")]
+            )
+        finally:
+            tracemalloc.stop()
+        assert len(upstream.parking.parked) == 2
+        assert sum(each.size for each in ours.traces) < 1_000_000
+        assert not [each for each in gc.get_objects() if isinstance(each, Order)]
 
 
 async def test_a_call_that_comes_late_is_the_next_answers():

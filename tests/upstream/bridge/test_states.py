@@ -76,6 +76,11 @@ async def supersede(scenario: Scenario) -> None:
     await answer(scenario.upstream, request(*ASKED.messages, turn(scenario.events), "Never mind."))
 
 
+async def end_without_calls(scenario: Scenario) -> None:
+    (run,) = scenario.upstream.parking.parked
+    run.settle([])
+
+
 async def crowd_out(scenario: Scenario) -> None:
     await answer(scenario.upstream, request("Another conversation"))
 
@@ -101,6 +106,7 @@ BY_OTHERS: dict[str, Callable[[Scenario], Awaitable[None]]] = {
     states.LEFT: leave,
     states.STOPPED: stop,
     states.SUPERSEDED: supersede,
+    states.UNTOLD: end_without_calls,
     states.CROWDED_OUT: crowd_out,
     states.RESULTS: bring_results,
     states.UNANSWERED: wait,
@@ -133,7 +139,7 @@ async def test_each_row_happens_and_leaves_nothing_behind(state, what, moves):
         steps.remove(FOR_EVER)  # nobody knows by which id to cancel it
     elif state is State.STARTING and what != states.ENDED:
         # its id comes late, and cancelling it has to wait for that
-        steps[2 if what == states.CALLED else 1 :] = [Pause(0.1), sdk.system(), FOR_EVER]
+        steps[2 if what in (states.CALLED, states.SAID) else 1 :] = [Pause(0.1), sdk.system(), FOR_EVER]
     second: list[Step] = [sdk.system(), Fire("grep"), FOR_EVER] if what == states.CROWDED_OUT else [sdk.system(), *sdk.finish("Fine.")]
     settings = {
         "gather_seconds": 60.0 if state is State.GATHERING and what != states.QUIET else 0.02,
