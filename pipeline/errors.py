@@ -143,7 +143,7 @@ class BodyTimeout(RequestError):
 
 
 class BodyTooLarge(RequestError):
-    """The body is over `server.max_body_bytes`."""
+    """The body is over `server.max_body_bytes`, or over what the upstream takes."""
 
     status = 413
     default_code = "request_too_large"

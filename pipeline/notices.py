@@ -58,7 +58,7 @@ NOTICES: Mapping[str, str] = MappingProxyType(
         "turn_paused": "the upstream paused among tools that it runs itself; it goes on when it is sent the conversation with its answer",
         "run_usage": "the usage that the SDK measured is that of a run which answered several requests, and is not shown as the last one's",
         "call_withdrawn": "the SDK's agent gave up a call that it had made, before the client was given it",
-        "text_with_results": "a user's text behind the results was given to the SDK's run with them, since a run that waits takes nothing but results",
+        "text_with_results": "a user's text behind the results was given to the SDK's run with them, since a waiting run takes nothing but results",
         "run_replayed": "the SDK's run that had called the tools could not go on, and a fresh agent was told the whole conversation",
         # -- what the client asked for
         "empty_stop": "an empty `stop` text would end every answer at once, and was left out",
@@ -87,7 +87,7 @@ NOTICES: Mapping[str, str] = MappingProxyType(
         "reasoning_effort_dropped": "`reasoning_effort` was not sent, since the upstream takes none",
         "system_messages_joined": "the system messages were made one, in front, since the upstream's profile says that its models take no other",
         "tool_images_moved": "images in the results of tools were put into a user's message behind them, where Chat Completions allow them",
-        "images_moved": "images and documents of the system or the assistant were put into a user's message behind it, where the upstream takes them",
+        "images_moved": "images and documents of the system or the assistant were put into a user's message, where the upstream takes them",
         "call_name_rewritten": "a tool's name in the history that the upstream refuses was replaced in its calls",
         "system_message_as_user": "a system message between the others became text of the user's, since the upstream takes none there",
         "thinking_left_out": "the model was not asked to think, since the upstream would refuse the request; the detail says why",

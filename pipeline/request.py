@@ -6,6 +6,7 @@ way in is named in `notices`, and `ignored` names what no upstream gets: a field
 in part (`reasoning.summary`). So an answer can say what became of them (`pipeline.parameters.ignored_by`).
 """
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, TypeAlias
 
@@ -80,11 +81,24 @@ class Thought(msgspec.Struct, frozen=True, repr_omit_defaults=True):
     redacted: str = ""
 
 
+Block: TypeAlias = Thought | Part | ToolCall
+"""What an assistant's message is made of."""
+
+
+class BlockKind(StrEnum):
+    """The kinds of blocks, in the order that they usually stand in."""
+
+    THOUGHT = "thought"
+    PART = "part"
+    CALL = "call"
+
+
 class Message(msgspec.Struct, frozen=True, repr_omit_defaults=True):
     """One turn.
 
     `tool_calls`, `reasoning` and `thoughts` only with ASSISTANT, `tool_call_id` and `is_error` only with TOOL; `name` is the tool's name there and
-    the author's elsewhere. `reasoning` is the text of all `thoughts` where there are some.
+    the author's elsewhere. `reasoning` is the text of all `thoughts` where there are some. `order` says of each block which kind it is, where
+    thoughts, parts and calls do not stand in this order; only an API that has such blocks reads it.
     """
 
     role: Role
@@ -96,11 +110,44 @@ class Message(msgspec.Struct, frozen=True, repr_omit_defaults=True):
     extra: dict[str, Json] = {}
     thoughts: tuple[Thought, ...] = ()
     is_error: bool = False
+    order: tuple[BlockKind, ...] = ()
 
     @property
     def text(self) -> str:
         """The text parts, joined without anything between them."""
         return "".join(part.text for part in self.parts if isinstance(part, TextPart))
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """Thoughts, parts and calls in their order; in the usual one where `order` is about others than these."""
+        kinds: dict[BlockKind, tuple[Block, ...]] = {
+            BlockKind.THOUGHT: self.thoughts,
+            BlockKind.PART: self.parts,
+            BlockKind.CALL: self.tool_calls,
+        }
+        if not self.order or any(self.order.count(kind) != len(blocks) for kind, blocks in kinds.items()):
+            return (*self.thoughts, *self.parts, *self.tool_calls)
+        waiting = {kind: iter(blocks) for kind, blocks in kinds.items()}
+        return tuple(next(waiting[kind]) for kind in self.order)
+
+
+def with_blocks(message: Message, blocks: Sequence[Block]) -> Message:
+    """The message with these blocks, in this order; its `reasoning` stays as it is.
+
+    >>> made = with_blocks(Message(Role.ASSISTANT), [TextPart("Hm."), Thought("Oh.", "c2ln"), ToolCall("a", "now", "{}")])
+    >>> [kind.value for kind in made.order], made.blocks[1], with_blocks(made, made.parts).order
+    (['part', 'thought', 'call'], Thought(text='Oh.', signature='c2ln'), ())
+    """
+    thoughts = tuple(block for block in blocks if isinstance(block, Thought))
+    calls = tuple(block for block in blocks if isinstance(block, ToolCall))
+    parts = tuple(block for block in blocks if not isinstance(block, Thought | ToolCall))
+    order = tuple(map(_kind, blocks))
+    usual = (BlockKind.THOUGHT,) * len(thoughts) + (BlockKind.PART,) * len(parts) + (BlockKind.CALL,) * len(calls)
+    return msgspec.structs.replace(message, thoughts=thoughts, parts=parts, tool_calls=calls, order=() if order == usual else order)
+
+
+def _kind(block: Block) -> BlockKind:
+    return BlockKind.THOUGHT if isinstance(block, Thought) else BlockKind.CALL if isinstance(block, ToolCall) else BlockKind.PART
 
 
 WRAPPED_INPUT = "input"

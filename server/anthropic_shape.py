@@ -3,7 +3,7 @@
 A request is one of theirs by its path, or by the header `anthropic-version`, which every client of that API sends with every request.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,8 +20,16 @@ MAX_LISTED, LISTED = 1000, 20
 
 def is_anthropic_client(request: Request) -> bool:
     """Whether the request in work wants its errors and lists as Anthropic's API has them."""
-    path = request.path
-    return VERSION_HEADER in request.headers or path == MESSAGES_PATH or path.startswith(f"{MESSAGES_PATH}/")
+    return asks_anthropic(request.path, request.headers.keys())
+
+
+def asks_anthropic(path: str, headers: Iterable[str]) -> bool:
+    """The same of a request of which no more is known than its path and the names of its headers.
+
+    >>> asks_anthropic("/v1/messages", []), asks_anthropic("/v1/models", ["Anthropic-Version"]), asks_anthropic("/v1/models", ["host"])
+    (True, True, False)
+    """
+    return path == MESSAGES_PATH or path.startswith(f"{MESSAGES_PATH}/") or any(name.lower() == VERSION_HEADER for name in headers)
 
 
 def model_info(model: Model) -> dict[str, Any]:

@@ -114,6 +114,8 @@ def _translated(error: HTTPException) -> PenstockError:
         # the base URL that a client was given most likely lacks its version
         served = {rule.rule for rule in current_app.url_map.iter_rules()}
         hint = f" Did you mean /v1{request.path}? Then the client's base URL should end in /v1." if f"/v1{request.path.rstrip('/')}" in served else ""
+        if request.path.removeprefix("/v1").rstrip("/") in served and request.path.startswith("/v1/v1/"):
+            hint = " The client adds /v1 itself: its base URL must not end in /v1."
         return RouteNotFound(f"There is nothing at {request.method} {request.path[:200]}.{hint} GET / lists what is served.")
     if error.code == 405:
         return MethodNotAllowed(f"{request.path[:200]} does not answer to {request.method}.")

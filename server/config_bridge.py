@@ -36,6 +36,8 @@ def bridge_commands_can_be_run(settings: Settings, cwd: Path) -> Iterator[Proble
 
 def _fault(program: Path) -> str | None:
     try:
+        if program.is_dir():
+            return "it is a folder"
         if not program.is_file():
             return "there is no such file"
         return None if os.access(program, os.X_OK) else "it may not be executed"

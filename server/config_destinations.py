@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import parse_qsl
 
-from pipeline.upstream.composer_write import FIXED_HEADERS
+from pipeline.upstream.composer_write import FIXED_HEADERS as COMPOSERS_HEADERS
+from pipeline.upstream.post_headers import FIXED_HEADERS as POST_HEADERS
 from server.config_access import is_for_this_machine
 from server.config_addresses import is_base_url, is_loopback, is_path, split_url
 from server.problems import Problem, ValuePath, format_path, listed, shown
 from server.settings import Settings
-from server.upstream_settings import Composer, HttpUpstream, KeyedUpstream, OpenAICompatible, Website
+from server.upstream_settings import ApiServer, Composer, HttpUpstream, KeyedUpstream, Website
 
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
@@ -23,11 +24,8 @@ HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
 MASK = "***"
 """Stands where a credential was left out of what is printed."""
 
-OWN_HEADERS = FIXED_HEADERS | {"authorization"}
-"""Headers that belong to the request itself, or that the credential makes."""
-
 KEY_HEADERS = frozenset({"authorization", "api-key", "x-api-key"})
-"""Those by which a server with one of OpenAI's APIs may want its key."""
+"""Those by which a server with a published API may want its key."""
 
 CREDENTIAL_NAME = re.compile(r"auth|cookie|key|token|secret|session|checksum|credential|password|signature", re.IGNORECASE)
 """Names of headers, and of parameters of a URL, whose value is taken for a credential. One too many costs a reader nothing."""
@@ -65,13 +63,24 @@ def a_key_is_sent_where_one_is_needed(settings: Settings, cwd: Path) -> Iterator
 
 
 def composer_key_is_one_persons(settings: Settings, cwd: Path) -> Iterator[Problem]:
-    """A Cursor subscription is one person's: the operator's key serves the operator's own machine."""
+    """A Cursor subscription is one person's: the operator's key, or session, serves the operator's own machine."""
+    if is_for_this_machine(settings.server):
+        return
     for name, upstream in settings.upstreams.items():
-        if isinstance(upstream, KeyedUpstream) and upstream.is_one_persons and upstream.has_own_key and not is_for_this_machine(settings.server):
-            setting = "api_key_env" if upstream.api_key_env else "api_key_file"
+        if not isinstance(upstream, KeyedUpstream) or not upstream.is_one_persons:
+            continue
+        given: list[tuple[str, ...]] = [("headers", header) for header in credential_headers(upstream)]
+        if upstream.has_own_key:
+            given.insert(0, ("api_key_env" if upstream.api_key_env else "api_key_file",))
+        for setting in given:
             message = "a Cursor key of the operator's is for this machine alone: a loopback address, and no other name in server.public_url and "
             message += "server.allowed_hosts. Leave it out, and every caller sends their own key"
-            yield Problem(format_path(("upstreams", name, setting)), message)
+            yield Problem(format_path(("upstreams", name, *setting)), message)
+
+
+def credential_headers(upstream: KeyedUpstream) -> list[str]:
+    """The names of the headers by which a website's operator sends a credential of their own, such as a cookie."""
+    return [name for name in upstream.headers if CREDENTIAL_NAME.search(name)] if isinstance(upstream, Website) else []
 
 
 def addresses_are_addresses(settings: Settings, cwd: Path) -> Iterator[Problem]:
@@ -98,7 +107,7 @@ def keys_travel_encrypted(settings: Settings, cwd: Path) -> Iterator[Problem]:
         upstream = settings.upstreams[str(address.path[1])]
         parts = split_url(address.text) if is_base_url(address.text, with_query=address.may_have_query) else None
         if (
-            (upstream.has_own_key or upstream.takes_callers_key)
+            (upstream.has_own_key or upstream.takes_callers_key or (isinstance(upstream, KeyedUpstream) and credential_headers(upstream)))
             and parts is not None
             and parts.scheme == "http"
             and not is_loopback(parts.hostname or "")
@@ -112,7 +121,7 @@ def headers_are_headers(settings: Settings, cwd: Path) -> Iterator[Problem]:
     for upstream_name, upstream in settings.upstreams.items():
         if not isinstance(upstream, HttpUpstream):
             continue
-        own = OWN_HEADERS | _headers_of(upstream)
+        own = _headers_of(upstream)
         if isinstance(upstream, Composer) and upstream.client_version and not HEADER_VALUE.fullmatch(upstream.client_version):
             yield Problem(format_path(("upstreams", upstream_name, "client_version")), "expected visible ASCII text")
         seen: dict[str, str] = {}
@@ -131,11 +140,11 @@ def headers_are_headers(settings: Settings, cwd: Path) -> Iterator[Problem]:
 
 
 def _headers_of(upstream: HttpUpstream) -> frozenset[str]:
-    """Those that requests to this kind have beside everyone's."""
+    """Those that a request to this kind has by itself, or that the credential makes."""
     if isinstance(upstream, Composer):
-        return frozenset()
+        return COMPOSERS_HEADERS | {"authorization"}
     # a website has no setting for the name of the header that brings a key
-    return frozenset({"accept"}) if isinstance(upstream, Website) else KEY_HEADERS | {"accept"}
+    return POST_HEADERS | ({"authorization"} if isinstance(upstream, Website) else KEY_HEADERS)
 
 
 class _Address(NamedTuple):
@@ -152,4 +161,4 @@ def _addresses(settings: Settings) -> Iterator[_Address]:
         if isinstance(upstream, KeyedUpstream):
             for key in ("base_url", "endpoint", "api_base", "url"):
                 text: object = getattr(upstream, key, "")
-                yield _Address(("upstreams", name, key), str(text), key == "endpoint", isinstance(upstream, OpenAICompatible | Website))
+                yield _Address(("upstreams", name, key), str(text), key == "endpoint", isinstance(upstream, ApiServer | Website))

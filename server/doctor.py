@@ -3,7 +3,7 @@
 The checks go from the near to the far, and one that cannot hold because of an earlier one is skipped and says so: the settings; for each upstream its
 host name and the connection with TLS, or the bridge's program and what it says of itself (`server.doctor_bridge`), the credential, a text round trip
 and a tool round trip (`server.doctor_trips`); and the same round trips through the server, if it runs. Nothing is changed, no key is printed, and
-what is sent is a few words. A bridge that was started for it is stopped again.
+what is sent is a few words. A bridge that was started for it is stopped again, also where a signal ends the command.
 """
 
 import argparse
@@ -25,11 +25,12 @@ from pipeline.errors import AuthenticationError
 from server.config import Loaded, load_settings
 from server.doctor_bridge import Bridge, bridge_trips, program_trip
 from server.doctor_trips import ServerTrips, Trip, UpstreamTrips
-from server.exits import FAULT, GOOD, WRONG_USE
+from server.exits import FAULT, GOOD, STOPPED_BY, WRONG_USE
 from server.problems import SettingsError
 from server.resolver import lead
 from server.settings import Settings
-from server.upstream_settings import Captured, Composer, OpenAICompatible, SdkBridge, Upstream, Website
+from server.signals import until_stopped
+from server.upstream_settings import ApiServer, Captured, Composer, SdkBridge, Upstream, Website
 from server.upstreams import open_upstreams
 
 CONNECT_SECONDS = 5.0
@@ -62,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Check everything; the exit status is 1 when something is wrong."""
+    """Check everything; the exit status is 1 when something is wrong, and that of shells behind a stop signal."""
     key = os.environ.get(arguments.key_env) if arguments.key_env else None
     if arguments.key_env and not key:
         print(f"penstock: the variable {arguments.key_env} of --key-env is not set", file=sys.stderr)
@@ -75,7 +76,10 @@ def run(arguments: argparse.Namespace) -> int:
             if not arguments.json:
                 print(line(finding, colour=sys.stdout.isatty()), flush=True)
 
-    trio.run(examine)
+    stopped_by = trio.run(until_stopped, examine)
+    if stopped_by is not None:
+        print(f"penstock: stopped by {stopped_by.name}", file=sys.stderr)
+        return STOPPED_BY + stopped_by
     wrong, skipped = (sum(finding.state is state for finding in findings) for state in (State.WRONG, State.SKIPPED))
     if arguments.json:
         print(msgspec.json.format(msgspec.json.encode({"findings": findings, "wrong": wrong, "skipped": skipped})).decode())
@@ -191,7 +195,7 @@ def _urls(table: Upstream) -> Iterable[str]:
         return [url for url in (table.base_url, table.endpoint, table.api_base) if url.startswith(("http://", "https://"))]
     if isinstance(table, Website):
         return [table.url] if table.url else []
-    return [table.base_url] if isinstance(table, OpenAICompatible) else []
+    return [table.base_url] if isinstance(table, ApiServer) else []
 
 
 def _credential(name: str, table: Upstream, key: str | None) -> Finding:

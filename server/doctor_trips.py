@@ -130,7 +130,7 @@ def _not_made(detail: str) -> Trip:
 
 
 class UpstreamTrips:
-    """Round trips with one upstream, in process."""
+    """Round trips with one upstream, in process: its answers are read as its table says, as they are for clients."""
 
     def __init__(self, settings: Settings, name: str, upstream: Upstream, key: str | None, model: str | None) -> None:
         self._settings = settings
@@ -152,8 +152,10 @@ class UpstreamTrips:
         request = parse_chat(msgspec.json.encode(body))
         found = lead_to(self._settings, request.model, self._name)
         model = request.model if found is None else found.model_id
+        policy, markup, strict = self._settings.upstreams[self._name].reading()
+        terms = Terms(policy=policy, markup=markup, strict_tool_choice=strict, timeouts=timeouts_of(self._settings))
         try:
-            exchange = Exchange(request, self._upstream, Terms(timeouts=timeouts_of(self._settings)), model=model, key=self._key)
+            exchange = Exchange(request, self._upstream, terms, model=model, key=self._key)
             answer, _ = await collect(exchange)
         except PenstockError as error:
             raise Failure(error.message, error.code, error.status) from None

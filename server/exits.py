@@ -7,5 +7,7 @@ WRONG_USE = 2
 """Nothing was done: wrong arguments or wrong settings."""
 INTERRUPTED = 130
 """Ctrl-C, as shells count it: 128 + SIGINT."""
+STOPPED_BY = 128
+"""With the signal's number added, where a command ends by itself at a signal."""
 PIPE_CLOSED = 141
 """Nobody reads the output any more, as shells count it: 128 + SIGPIPE."""

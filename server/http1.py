@@ -3,7 +3,7 @@
 Bytes of one connection come in, requests go to the app, bytes of its answers go out. hypercorn's own protocol changes to HTTP/2 and to WebSocket when
 a client asks it to; neither exists here, and such a request is a plain one. h11 reads bare line feeds, folded header lines, a complete head of any
 size, and Content-Length beside Transfer-Encoding, where two servers in a row can disagree about where a request ends: so the head is looked at before
-h11 has it, and the request before the app has it. What is refused leaves as the same JSON object as every other error, with an id and a line in the
+h11 has it, and the request before the app has it. What is refused leaves as a JSON object as every other error does, with an id and a line in the
 access log, and ends the connection.
 
 Left alone: what the app answers, and everything about sockets and clocks (`server.connection`).
@@ -22,8 +22,10 @@ from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.h11 import STREAM_ID, H11Protocol
 from hypercorn.protocol.http_stream import ASGIHTTPState, HTTPStream
 
+from pipeline.emit.messages_error import error_object
 from pipeline.errors import PenstockError, RequestError
 from server.access_log import Record
+from server.anthropic_shape import asks_anthropic
 
 MAX_HEADERS = 100
 HANDOVER_SECONDS = 1.0
@@ -160,7 +162,7 @@ class Http1(H11Protocol):
         method, target = (self._request.method.decode("ascii"), self._request.target.decode("ascii")) if self._request else ("-", "-")
         await self._close_stream()
         if self.http.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
-            headers, body, request_id = error_answer(error)
+            headers, body, request_id = error_answer(error, for_anthropic=self._request is not None and _asks_anthropic(self._request))
             headers += self.config.response_headers("h11")
             if not in_work:
                 record = Record(method, target)
@@ -177,7 +179,8 @@ class Http1Stream(HTTPStream):
     """One request; when the app ends without an answer, its error has the shape of all others."""
 
     async def _send_error_response(self, status_code: int) -> None:
-        headers, body, _ = error_answer(PenstockError("Something went wrong in the server."))
+        for_anthropic = asks_anthropic(self.scope["path"], (name.decode("latin-1") for name, _ in self.scope["headers"]))
+        headers, body, _ = error_answer(PenstockError("Something went wrong in the server."), for_anthropic=for_anthropic)
         await self.send(Response(stream_id=STREAM_ID, headers=headers, status_code=status_code))
         if self.scope["method"] != "HEAD":
             await self.send(Body(stream_id=STREAM_ID, data=body))
@@ -185,17 +188,26 @@ class Http1Stream(HTTPStream):
         self.state = ASGIHTTPState.CLOSED
 
 
-def error_answer(error: PenstockError) -> tuple[list[tuple[bytes, bytes]], bytes, str]:
-    """The headers and the body of an answer that ends its connection, and the id in them."""
-    body = msgspec.json.encode({"error": error.body()})
+def error_answer(error: PenstockError, *, for_anthropic: bool) -> tuple[list[tuple[bytes, bytes]], bytes, str]:
+    """The headers and the body of an answer that ends its connection, and the id in them.
+
+    Whose client it is may not be known, if the head could not be read: what is around the error is always as Anthropic's clients look for it too.
+    """
     request_id = secrets.token_hex(12)
+    body = msgspec.json.encode({"type": "error", "error": error_object(error) if for_anthropic else error.body(), "request_id": request_id})
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode("ascii")),
         (b"connection", b"close"),
         (b"x-request-id", request_id.encode("ascii")),
+        (b"request-id", request_id.encode("ascii")),
     ]
     return headers, body, request_id
+
+
+def _asks_anthropic(request: h11.Request) -> bool:
+    path = request.target.decode("ascii").partition("?")[0]
+    return asks_anthropic(path, (name.decode("ascii") for name, _ in request.headers))
 
 
 def _can_be_encoded(host: bytes) -> bool:

@@ -15,7 +15,7 @@ import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import trio
 from hypercorn.app_wrappers import ASGIWrapper
@@ -37,6 +37,15 @@ from server.upstreams import open_upstreams
 
 FAREWELL_SECONDS = 1.0
 """How long before the end of the drain the streams that still run are told: time for their last event to leave."""
+
+
+@runtime_checkable
+class BreaksOff(Protocol):
+    """An upstream whose end takes time that a second signal does not leave it."""
+
+    def break_off(self) -> None:
+        """End what it has started at once; it is closed behind this."""
+        ...
 
 
 def run(settings: Settings) -> int:
@@ -86,16 +95,22 @@ async def serve(
     context = WorkerContext(None)
     connections = Connections()
     async with trio.open_nursery() as nursery:
+        opened: list[Upstream] = []
 
         async def break_off() -> None:
             # first the connections: a write to a client that does not read is shielded from the cancellation
             await connections.abort()
+            # and so is the end of a program that an upstream has started
+            for upstream in opened:
+                if isinstance(upstream, BreaksOff):
+                    upstream.break_off()
             nursery.cancel_scope.cancel()
 
         if signals:
             await nursery.start(partial(stop_on_signals, lifecycle, break_off, of_worker=signals == "of a worker"))
         # inside of the nursery, since an upstream may have one of its own, and ended before it is cancelled
         async with open_upstreams(settings) if upstreams is None else nullcontext(upstreams) as running:
+            opened += running.values()
             app = ASGIWrapper(create_app(settings, running, lifecycle))
             async with lifespan(app, config, state), trio.open_nursery() as serving:
                 handler = partial(

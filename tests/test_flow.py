@@ -1,6 +1,7 @@
 """The flow: order of the stages, priming, faults as events, clocks, and one close for every open."""
 
 import itertools
+import threading
 from collections.abc import AsyncGenerator
 
 import msgspec
@@ -11,9 +12,9 @@ from pipeline.clocks import CLOSE_SECONDS, Stop, Timeouts, Watched
 from pipeline.emit.chat import KEEPALIVE
 from pipeline.errors import PenstockError, RateLimited, RequestError, StreamCut, UpstreamTimeout
 from pipeline.events import Event, Failed, Finish, Notice, Progress, TextDelta, ThinkingDelta, UpstreamEvent
-from pipeline.flow import Exchange, Terms, collect, open_stream
+from pipeline.flow import LARGE_CHARS, Exchange, Terms, collect, open_stream
 from pipeline.identity import Identity
-from pipeline.request import Message, Request, Role, TextPart, Tool, ToolChoice, ToolMode
+from pipeline.request import Message, Request, Role, TextPart, Tool, ToolCall, ToolChoice, ToolMode
 from pipeline.stages import complete, stage
 from tests.support.scripted import ScriptedUpstream, Step
 
@@ -30,6 +31,31 @@ async def pieces(answer) -> list[bytes]:
         return [piece async for piece in answer.pieces]
     finally:
         await answer.aclose()
+
+
+LONG = "x" * LARGE_CHARS
+SAYS = ASK.messages
+LARGE = {
+    "text": ((Message(Role.USER, (TextPart(LONG),)),), ()),
+    "arguments": ((*SAYS, Message(Role.ASSISTANT, tool_calls=(ToolCall("a", "write", LONG),))), ()),
+    "reasoning": ((*SAYS, Message(Role.ASSISTANT, (TextPart("a"),), reasoning=LONG)), ()),
+    "a schema": (SAYS, (Tool("write", parameters={"type": "object", "description": LONG}),)),
+    "nothing": (SAYS, (Tool("write"),)),
+}
+
+
+@pytest.mark.parametrize("large", LARGE)
+async def test_a_large_request_is_written_in_a_thread(large):
+    class Noting(ScriptedUpstream):
+        def write(self, request):
+            threads.append(threading.current_thread())
+            return super().write(request)
+
+    threads: list[threading.Thread] = []
+    messages, tools = LARGE[large]
+    request = Request("composer-2.5", messages, tools)
+    await Exchange.prepared(request, Noting([[Finish()]]), Terms())
+    assert [thread is threading.current_thread() for thread in threads] == [large == "nothing"]
 
 
 async def test_one_list_is_one_piece():

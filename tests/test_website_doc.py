@@ -56,5 +56,5 @@ def test_its_call_is_read_as_one():
 def test_its_overhead_is_that_of_the_prompt():
     count = len(prompt_text(SHAPES["one_tool"], trigger=new_trigger(Identity.frozen()))) - len("Hello")
     assert 950 <= count <= 1_050
-    assert "about\n1,000 characters" in TEXT
+    assert "about 1,000 characters" in TEXT
     assert prompt_text(SHAPES["ask"]) == "Hello"

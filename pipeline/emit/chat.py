@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from pipeline.emit.base import AnswerHead, Dialect
+from pipeline.emit.usage_extra import beside, details
 from pipeline.emit.whole import Whole
 from pipeline.errors import PenstockError
 from pipeline.events import (
@@ -45,11 +46,11 @@ def usage_body(usage: UsageReport, price: Price | None) -> dict[str, Any]:
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
         "total_tokens": usage.total_tokens,
-        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens, **usage.extra.get("prompt_tokens_details", {})},
-        "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens, **usage.extra.get("completion_tokens_details", {})},
+        "prompt_tokens_details": details("prompt_tokens_details", {"cached_tokens": usage.cached_tokens}, usage),
+        "completion_tokens_details": details("completion_tokens_details", {"reasoning_tokens": usage.reasoning_tokens}, usage),
         "estimated": usage.estimated,
     }
-    body |= {name: value for name, value in usage.extra.items() if name not in body}
+    body = beside(body, usage)
     if price is not None:
         body["cost"] = cost_of(usage, price)
     return body

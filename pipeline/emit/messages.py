@@ -23,6 +23,7 @@ import msgspec
 from pipeline.emit.base import AnswerHead, Dialect
 from pipeline.emit.messages_blocks import TEXT, TOOL_USE, Blocks, Closed, Opened, Piece, Step, add_up
 from pipeline.emit.messages_error import error_object
+from pipeline.emit.usage_extra import beside
 from pipeline.emit.whole import Whole
 from pipeline.errors import AnswerUnsatisfied, PenstockError, StreamCut
 from pipeline.events import Event, Failed, Finish, FinishReason, Notice, TextDelta, UsageReport
@@ -54,7 +55,7 @@ _encode = msgspec.json.Encoder().encode
 def usage_fields(usage: UsageReport, price: Price | None) -> dict[str, Any]:
     """The `usage` object."""
     written = usage.extra.get(CACHE_WRITTEN)
-    written = written if isinstance(written, int) else 0
+    written = written if type(written) is int and 0 <= written <= usage.prompt_tokens else 0
     fields: dict[str, Any] = {
         "input_tokens": max(0, usage.prompt_tokens - usage.cached_tokens - written),
         CACHE_WRITTEN: written,
@@ -63,7 +64,7 @@ def usage_fields(usage: UsageReport, price: Price | None) -> dict[str, Any]:
         "output_tokens_details": {"thinking_tokens": usage.reasoning_tokens},
         "estimated": usage.estimated,
     }
-    fields |= {name: value for name, value in usage.extra.items() if name not in fields and not name.endswith("_tokens_details")}
+    fields = beside(fields, usage)
     if price is not None:
         fields["cost"] = cost_of(usage, price)
     return fields

@@ -15,6 +15,7 @@ from pipeline.errors import (
     RateLimited,
     RequestError,
     UpstreamTimeout,
+    UpstreamUnavailable,
 )
 from pipeline.messages_fields import REFUSED
 
@@ -31,6 +32,7 @@ OF_CLASS: tuple[tuple[type[PenstockError], str], ...] = (
     (PermissionDenied, "permission_error"),
     (RateLimited, "rate_limit_error"),
     (Overloaded, "overloaded_error"),
+    (UpstreamUnavailable, "overloaded_error"),
     (UpstreamTimeout, "timeout_error"),
 )
 
@@ -38,8 +40,8 @@ OF_CLASS: tuple[tuple[type[PenstockError], str], ...] = (
 def error_type(error: PenstockError) -> str:
     """The API's word for an error.
 
-    >>> from pipeline.errors import ModelNotFound, UpstreamUnavailable
-    >>> error_type(ModelNotFound("?")), error_type(Overloaded("?")), error_type(UpstreamUnavailable("?"))
+    >>> from pipeline.errors import ModelNotFound, StreamCut
+    >>> error_type(ModelNotFound("?")), error_type(UpstreamUnavailable("?")), error_type(StreamCut("?"))
     ('not_found_error', 'overloaded_error', 'api_error')
     """
     return OF_STATUS.get(error.status) or next((word for kind, word in OF_CLASS if isinstance(error, kind)), "api_error")

@@ -19,14 +19,19 @@ from pipeline.models import Price
 from pipeline.request import Json
 from pipeline.usage.cost import cost_of
 
+CACHE_WRITTEN = "cache_creation_input_tokens"
+"""What Anthropic's API calls the tokens that were written into its cache."""
+
 encode = msgspec.json.Encoder().encode
 
 
 def usage_fields(usage: UsageReport, price: Price | None) -> dict[str, Json]:
-    """The `usage` object. This server keeps no cache of prompts, and what an upstream wrote into its own is not in the vocabulary."""
+    """The `usage` object. This server keeps no cache of prompts; what an upstream wrote into its own is told where it says so."""
+    written: Json = usage.extra.get(CACHE_WRITTEN)
+    is_count = isinstance(written, int) and not isinstance(written, bool) and written >= 0
     fields: dict[str, Json] = {
         "input_tokens": usage.prompt_tokens,
-        "input_tokens_details": {"cached_tokens": usage.cached_tokens, "cache_write_tokens": 0},
+        "input_tokens_details": {"cached_tokens": usage.cached_tokens, "cache_write_tokens": written if is_count else 0},
         "output_tokens": usage.completion_tokens,
         "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
         "total_tokens": usage.total_tokens,

@@ -8,7 +8,6 @@ delta, and it costs one search for one character.
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 
 import msgspec
 
@@ -37,33 +36,39 @@ from pipeline.request import Tool
 
 
 class Markup(msgspec.Struct, frozen=True):
-    """How one upstream's answers are written, beside what Composer always does.
+    """How one upstream's answers are written.
 
     `dialects` are the names of further dialects of tool calls that are read, and `trigger` the text of this request's own behind which some of them
-    alone count. `hidden_prefix_hold_chars` leading characters of the text field are held, and dropped when a `final` token comes.
+    alone count. `hidden_prefix_hold_chars` leading characters of the text field are held, and dropped when a `final` token comes. Without `markers`
+    Composer's own markers and tokens are text like any other.
     """
 
     dialects: tuple[str, ...] = ()
     trigger: str = ""
     hidden_prefix_hold_chars: int = 0
+    markers: bool = True
 
 
 TAUGHT = "invoke"
 """The dialect that a prompt with a trigger teaches."""
 
 
-def taught(markup: Markup, trigger: str) -> Markup:
-    """The same, for the answer to a prompt that asks for calls behind `trigger`.
+def taught(markup: Markup, trigger: str = "") -> Markup:
+    """The same, for the answer to a prompt that teaches no markers of Composer's: calls are asked for behind `trigger`, and without one not at all.
+
+    What the operator has switched on is read beside that.
 
     >>> taught(Markup(), "[[k3f9]]")
-    Markup(dialects=('invoke',), trigger='[[k3f9]]', hidden_prefix_hold_chars=0)
+    Markup(dialects=('invoke',), trigger='[[k3f9]]', hidden_prefix_hold_chars=0, markers=False)
     """
-    return msgspec.structs.replace(markup, dialects=tuple(dict.fromkeys((TAUGHT, *markup.dialects))), trigger=trigger)
+    asked = (TAUGHT,) if trigger else ()
+    return Markup(dialects=tuple(dict.fromkeys((*asked, *markup.dialects))), trigger=trigger, markers=False)
 
 
-@lru_cache(maxsize=64)
-def _grammar(dialects: tuple[str, ...], trigger: str) -> Grammar:
-    return Grammar([DIALECTS[name] for name in dialects], trigger) if dialects else COMPOSER
+def _grammar(markup: Markup) -> Grammar:
+    if markup.markers and not markup.dialects:
+        return COMPOSER
+    return Grammar([DIALECTS[name] for name in markup.dialects], markup.trigger, markers=markup.markers)
 
 
 class AnswerMachine:
@@ -91,7 +96,7 @@ class AnswerMachine:
         written: list[WrittenCall] | None = None,
     ) -> None:
         markup = markup or Markup()
-        grammar = _grammar(markup.dialects, markup.trigger)
+        grammar = _grammar(markup)
         self._calls = Calls(Inventory(tools), policy or ToolPolicy(), new_id, parallel=parallel, written=written)
         self._text = FieldMachine(self._calls, grammar, hidden_prefix_chars=markup.hidden_prefix_hold_chars)
         self._thinking = FieldMachine(self._calls, grammar, thinking=True)
@@ -175,4 +180,4 @@ class AnswerMachine:
         self._thinking.end(proper=proper)
         self._text.end(proper=proper)
         if proper and self._thought and not (self._text.has_spoken or self._thinking.has_spoken or self._calls.count):
-            self._calls.events.append(Notice("empty_answer", "the model thought and gave no visible answer"))
+            self._calls.say_empty()

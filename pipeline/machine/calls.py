@@ -75,6 +75,10 @@ class Calls:
         """Say that something was repaired, dropped or passed through."""
         self.say(Notice(code, detail))
 
+    def say_empty(self) -> None:
+        """Say that the whole answer is thoughts."""
+        self.notice("empty_answer", "the model thought and gave no visible answer")
+
     def say(self, notice: Notice) -> None:
         """Pass a Notice on; while calls are recorded it also goes to the one that is being read."""
         self.events.append(notice)

@@ -79,7 +79,7 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 class Checker:
-    """What the text has to be.
+    """What the text has to be; `asked` is the client's field that says so.
 
     >>> Checker(AnswerFormat("json_object")).judge("[1]")
     Verdict(fault='the answer is no JSON object', unchecked=None)
@@ -87,6 +87,7 @@ class Checker:
 
     def __init__(self, answer_format: AnswerFormat) -> None:
         """Raises RequestError for a schema that is none, or is too heavy."""
+        self.asked = answer_format.path.removesuffix(".schema").removesuffix(".json_schema")
         self._validator: _Validator | None = None
         self._weight: SchemaWeight | None = None
         if answer_format.kind == "json_schema" and answer_format.schema is not None:
@@ -241,7 +242,7 @@ class JsonAnswerMachine:
         if verdict.fault is None:
             self._out.append(finish)
         elif self._must_hold:
-            message = f"The model did not answer as response_format asks: {verdict.fault}."
+            message = f"The model did not answer as {self._checker.asked} asks: {verdict.fault}."
             self._out.append(Failed(AnswerUnsatisfied(message, code="response_format_unsatisfied")))
         else:
             self._out += (Notice("response_format_unsatisfied", verdict.fault), finish)

@@ -5,6 +5,9 @@ answer may arrive inside the thinking field, behind `</think>` or `<｜final｜>
 pieces, is the answer. In the text field such a token counts only before the first visible character. White space and a second token right behind a
 token are swallowed with it, and so is the closing `<｜/final｜>` of an opening one. Anywhere else they are text: people write about them.
 
+White space behind Composer's calls goes with them. A call of another dialect may stand inside a sentence: there the white space behind it stays if
+text of the answer stands on both sides. Between calls and at the end it goes.
+
 With a hidden prefix of n characters, up to n leading characters of the text field are held, because some models think aloud there and only then say
 `<｜final｜>`: what was held is dropped, with a Notice, when that token comes, and passed on as soon as it cannot.
 """
@@ -73,6 +76,7 @@ class FieldMachine:
         self._tokens = 0
         self._hidden = HiddenPrefix(hidden_prefix_chars)
         self._said_stray = False
+        self._gap: str | None = None  # the white space behind a call that the next text is to begin with
         self._is_running = False
         self._call: CallMachine | DialectCall | None = None
         self._opened = ""
@@ -192,6 +196,7 @@ class FieldMachine:
     def _enter_block(self, opened: str) -> None:
         self._release()
         self._opened, self._block_calls, self._block_is_text = opened, 0, False
+        self._gap = None
         self._to("calls begin")
 
     def _block(self) -> bool:
@@ -231,13 +236,18 @@ class FieldMachine:
         return True
 
     def _behind_block(self) -> bool:
-        if not self._skip_to_visible():
+        start = self._tape.at
+        is_over = self._skip_to_visible()
+        if self._gap is not None:
+            self._gap = (self._gap + self._tape.text[start : self._tape.at])[:MAX_SPACE]
+        if not is_over:
             return False
         self._to("other")
         return True
 
     def _begin_call(self, marker: Marker, opened: str, *, in_block: bool) -> None:
         self._release()
+        self._gap = None
         source = opened + self._tape.take(marker.stop)
         if self._thinking:
             self._calls.notice("call_in_thinking", "a tool call stood in the thinking, before the answer began")
@@ -248,6 +258,7 @@ class FieldMachine:
         self._release()
         if self._thinking:
             self._calls.notice("call_in_thinking", "a tool call stood in the thinking, before the answer began")
+        self._gap = (self._gap or "") if self.has_spoken and not self._thinking else None
         dialect = self._grammar.dialects[marker.dialect]
         self._call = DialectCall(self._calls, self._tape, self._tape.take(marker.stop), self._emit, dialect)
         self._to("call of a dialect")
@@ -286,6 +297,8 @@ class FieldMachine:
     def _emit(self, text: str) -> None:
         if not text:
             return
+        if self._gap is not None:
+            text, self._gap = self._gap + text, None
         if self._thinking:
             self._calls.events.append(ThinkingDelta(text))
             return

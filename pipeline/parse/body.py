@@ -8,6 +8,7 @@ Unknown fields never fail, and `unread` gives them as they came. Integers keep e
 
 import re
 from collections.abc import Set
+from itertools import islice
 from typing import TypeAlias, TypeGuard, TypeVar
 
 import msgspec
@@ -36,6 +37,11 @@ TYPE_WORDS = {
 }
 
 _BYTE = re.compile(r"\(byte (\d+)\)")
+_SURROGATE = re.compile(
+    rb"\\u[dD](?:[89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F]|(?:\\(?:u[dD]?)?)?\Z)|[c-fC-F][0-9a-fA-F]{2}(?<!\\u[dD][89abAB]..\\u[dD]...))"
+)
+_BACKSLASHES = re.compile(rb"\\*\Z")
+MAX_SURROGATES_SEEN = 1000
 _MISMATCH = re.compile(r"Expected `([^`]+)`, got `([^`]+)`")
 _MISSING = re.compile(r"missing required field `([^`]+)`")
 _PATH = re.compile(r" - at `\$([^`]*)`$")
@@ -61,6 +67,8 @@ def decode_body(body: bytes) -> dict[str, Json]:
         raise MalformedBody("The body holds a number that is out of range.") from None
     except msgspec.DecodeError as error:
         where = _BYTE.search(str(error))
+        if (lone := _lone_surrogate(body)) is not None:
+            raise MalformedBody(f"The body holds half of a surrogate pair (\\u{lone[1]}), which is no character (near byte {lone[0]}).") from None
         raise MalformedBody(
             f"The body is not valid JSON (near byte {where[1]})." if where else "The body is not valid JSON: it ends too early."
         ) from None
@@ -148,6 +156,15 @@ def is_list(value: Json) -> TypeGuard[list[Json]]:
 
 def _is_container(value: Json) -> TypeGuard[Container]:
     return isinstance(value, (dict, list))
+
+
+def _lone_surrogate(body: bytes) -> tuple[int, str] | None:
+    """Where an escape is that stands for half a character, and its digits: clients that cut a text between two halves of an emoji send such."""
+    for found in islice(_SURROGATE.finditer(body), MAX_SURROGATES_SEEN):
+        before = _BACKSLASHES.search(body[max(0, found.start() - 64) : found.start()])
+        if before is not None and len(before[0]) % 2 == 0:
+            return found.start(), found[0][2:].decode("ascii")
+    return None
 
 
 def _too_deep() -> MalformedBody:

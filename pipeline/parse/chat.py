@@ -19,6 +19,9 @@ from pipeline.request import Json, Request
 BLOCKS = frozenset({"tool_use", "tool_result"})
 """Anthropic's blocks for what Chat Completions has messages of their own for."""
 
+OF_CHAT = frozenset({"function", "custom", "parameters"})
+"""Of a tool, what only Chat Completions, and Responses, have."""
+
 
 class StreamOptions(msgspec.Struct, frozen=True):
     """`stream_options`."""
@@ -64,7 +67,7 @@ def parse_chat(body: bytes, *, agent: bool = False, conversation: str | None = N
 def _is_messages(fields: dict[str, Json]) -> bool:
     """Whether a body can only be one of Anthropic's API: its tools have an `input_schema`, or a content holds the blocks of calls and results."""
     tools, messages = fields.get("tools"), fields.get("messages")
-    if is_list(tools) and any(is_object(tool) and "input_schema" in tool and "function" not in tool for tool in tools):
+    if is_list(tools) and any(is_object(tool) and "input_schema" in tool and not OF_CHAT & tool.keys() for tool in tools):
         return True
     contents = [message.get("content") for message in messages if is_object(message)] if is_list(messages) else []
     kinds = (part.get("type") for content in contents if is_list(content) for part in content if is_object(part))

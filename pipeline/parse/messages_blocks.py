@@ -4,7 +4,8 @@ Theory of operation: one block comes in, with its place; what goes out is a part
 
 - Text is text, and an image whose source a URL can say is an image.
 - A block that is made of text (a document of text, a result of a search, the name of a tool that was found, the summary of a compaction) becomes
-  that text, for all upstreams, and stands in the part's `extra` whole, under its type: an upstream of the same API is given the block itself.
+  that text, behind its title and what else is said of it, for all upstreams, and stands in the part's `extra` whole, under its type: an upstream of
+  the same API is given the block itself.
 - What only Anthropic's servers can make anything of, or have run themselves, is left out.
 - Any other block is an `OpaquePart` of this dialect: a PDF, a file by its id, and what will come to the API. Upstreams of others refuse it by its
   place, so that no part of a conversation is lost in silence. Parts of OpenAI's APIs are the client's error.
@@ -140,12 +141,17 @@ def _document(fields: dict[str, Json], path: str) -> str | None:
     source = object_at(fields, "source", path)
     if source is None:
         raise required(f"{path}.source")
-    return blocks_text(source.get("content")) if source.get("type") == "content" else source_text(fields)
+    text = blocks_text(source.get("content")) if source.get("type") == "content" else source_text(fields)
+    return _headed(text, ("title", "context"), fields, path)
 
 
 def _search_result(fields: dict[str, Json], path: str) -> str | None:
-    text = blocks_text(fields.get("content"))
-    head = [said for name in ("title", "source") if (said := text_at(fields, name, path))]
+    return _headed(blocks_text(fields.get("content")), ("title", "source"), fields, path)
+
+
+def _headed(text: str | None, names: tuple[str, ...], fields: dict[str, Json], path: str) -> str | None:
+    """A text behind what its block says of it, under these names."""
+    head = [said for name in names if (said := text_at(fields, name, path))]
     return None if text is None else BETWEEN_TEXTS.join([*head, text])
 
 

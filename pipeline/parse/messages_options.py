@@ -2,8 +2,8 @@
 
 Theory of operation: `stop_sequences` is `stop`; `max_tokens` has to be there, but for a count of tokens; `output_config.format`, or `output_format`
 as betas write it, is the form of the answer. `thinking` asks for reasoning: how much is its budget, which is an effort too, for upstreams that are
-told none but one, and `output_config.effort` says it where it is given. Reasoning that is only asked for in its signed form (`display: omitted`) is
-asked for all the same: the client has to send it back.
+told none but one, and `output_config.effort` says it where it is given; who switches reasoning off asks others for no effort. Reasoning that is only
+asked for in its signed form (`display: omitted`) is asked for all the same: the client has to send it back.
 
 `extra` has what an upstream of the same API takes as the client wrote it, and others in part or not at all: the numbers of sampling, `thinking`,
 `metadata`, the mark of a cache, and `output_config` without its format. What asks Anthropic's servers for something that no answer here has, or needs
@@ -64,14 +64,16 @@ def read_answer_options(fields: dict[str, Json], ledger: Ledger, *, parallel: bo
     ledger.ignore(*(name for name in given if name in LEFT_OUT))
     config = _object(given, "output_config")
     effort = text_at(config, "effort", "output_config")
-    reasoning, budget = _thinking(_object(given, "thinking"))
+    thinking = _object(given, "thinking")
+    reasoning, budget = _thinking(thinking)
+    effort = None if thinking.get("type") == "disabled" else EFFORT_WORDS.get(effort, effort) if effort else _effort(budget) if reasoning else None
     stop, notices = _stop(given)
     options = Options(
         max_tokens=_limit(given, for_count=for_count),
         stop=stop,
         answer_format=_format(given, config, ledger),
         parallel_tool_calls=parallel,
-        reasoning_effort=EFFORT_WORDS.get(effort, effort) if effort else _effort(budget) if reasoning else None,
+        reasoning_effort=effort,
         reasoning=reasoning,
         reasoning_budget=budget,
     )

@@ -1,16 +1,19 @@
 """The messages of a Messages body as turns of the conversation.
 
-Theory of operation: the list under `messages` comes in, and what leads it under `system`. An assistant's message is one turn: its text, its calls
-and its thoughts, whose order among each other has no place in a turn. A user's message is a turn for each result in it, in front of one for the rest:
-that is the order that Anthropic's own API asks for, and the only one that others have. `system` is the first turn; newer models also take system
-messages between the others. Neighbouring texts of the assistant are one text, since an answer with citations is cut into such; where a call or a
-thought stood between them a line end does. The texts of the system and of a result are apart (`pipeline.parse.messages_blocks.separated`).
+Theory of operation: the list under `messages` comes in, and what leads it under `system`. An assistant's message is one turn: its text, its calls and
+its thoughts; the order among these stays known (`Message.order`), since who has signed the thoughts wants them back where they stood. A user's
+message is a turn for each result in it, in front of one for the rest: that is the order that Anthropic's own API asks for, and the only one that
+others have. `system` is the first turn; newer models also take system messages between the others. Neighbouring texts of the assistant are one text,
+since an answer with citations is cut into such; where a call or a thought stood between them a line end does. All other texts are apart
+(`pipeline.parse.messages_blocks.separated`).
 
 Left out, and named in the ledger: a message of the assistant or the system that holds nothing. A message as OpenAI's APIs have it (of a `tool`, with
 `tool_calls`) is the client's error, with the route that takes it. Fields that nobody reads stay with their message, part or call (`extra`).
 """
 
 from collections.abc import Iterator
+
+import msgspec
 
 from pipeline.errors import RequestError
 from pipeline.parse.body import read
@@ -22,7 +25,8 @@ from pipeline.parse.quirks.parts import Part as Block
 from pipeline.parse.quirks.parts import raw_parts
 from pipeline.parse.quirks.typed import compact, needed_text, object_at, required
 from pipeline.parse.responses_items import BETWEEN_THOUGHTS, Placed
-from pipeline.request import Json, Message, Part, Role, TextPart, Thought, ToolCall
+from pipeline.request import Block as Said
+from pipeline.request import Json, Message, Part, Role, TextPart, ToolCall, with_blocks
 
 ROLES = ("user", "assistant", "system")
 CHAT_ROLES = ("tool", "function", "developer")
@@ -92,7 +96,7 @@ def _asked(blocks: list[Block], extra: dict[str, Json], path: str, ledger: Ledge
     for block in results:
         yield Placed(_result(block, ledger), block.path)
     rest = [block for block in blocks if block.fields.get("type") != "tool_result"] if results else blocks
-    parts = tuple(read_parts(rest, ledger))
+    parts = tuple(separated(read_parts(rest, ledger)))
     if parts or not results:
         yield Placed(Turn(Message(Role.USER, parts, extra=extra)), path)
     else:
@@ -122,31 +126,30 @@ def _instructed(blocks: list[Block], extra: dict[str, Json], ledger: Ledger) -> 
 
 
 def _answered(blocks: list[Block], extra: dict[str, Json], ledger: Ledger) -> Turn | None:
-    parts: list[Part] = []
-    calls: list[ToolCall] = []
-    thoughts: list[Thought] = []
+    said: list[Said] = []
+    last: Part | None = None
     is_apart = False  # whether something else stood behind the last text
     for block in blocks:
         kind = kind_of(block)
         if kind == "tool_use":
-            calls.append(_call(block, ledger))
+            said.append(_call(block, ledger))
             is_apart = True
         elif kind in THOUGHTS:
             if (thought := read_thought(block, ledger)) is not None:
-                thoughts.append(thought)
+                said.append(thought)
             is_apart = True
         elif (part := read_part(block, ledger)) is None:
             is_apart = True
         elif part != TextPart(""):
-            if is_apart and isinstance(part, TextPart) and parts and isinstance(parts[-1], TextPart):
-                parts.append(TextPart(BETWEEN_TEXTS))
-            parts.append(part)
-            is_apart = False
-    if not parts and not calls:
+            if is_apart and isinstance(part, TextPart) and isinstance(last, TextPart):
+                said.append(TextPart(BETWEEN_TEXTS))
+            said.append(part)
+            last, is_apart = part, False
+    message = with_blocks(Message(Role.ASSISTANT, extra=extra), said)
+    if not message.parts and not message.tool_calls:
         return None
-    reasoning = BETWEEN_THOUGHTS.join(thought.text for thought in thoughts if thought.text) or None
-    message = Message(Role.ASSISTANT, tuple(parts), tuple(calls), reasoning=reasoning, extra=extra, thoughts=tuple(thoughts))
-    return Turn(message, tuple(Key(call.id) for call in calls))
+    reasoning = BETWEEN_THOUGHTS.join(thought.text for thought in message.thoughts if thought.text) or None
+    return Turn(msgspec.structs.replace(message, reasoning=reasoning), tuple(Key(call.id) for call in message.tool_calls))
 
 
 def _call(block: Block, ledger: Ledger) -> ToolCall:

@@ -7,13 +7,13 @@ same object.
 """
 
 import re
-from typing import TypeVar
+from typing import TypeGuard, TypeVar
 
 import msgspec
 
 from pipeline.errors import UnsupportedParameter
-from pipeline.prompt.unread import bounded, unread_inside
-from pipeline.request import AnswerFormat, ImagePart, Message, OpaquePart, Part, Request, TextPart, Tool, ToolCall
+from pipeline.prompt.unread import CALL, FORMAT, INSIDE, MESSAGE, PART, TOOL, bounded, unread_inside
+from pipeline.request import AnswerFormat, ImagePart, Json, Message, OpaquePart, Part, Request, TextPart, Tool, ToolCall
 
 Thing = TypeVar("Thing", bound=Message | TextPart | ImagePart | ToolCall | Tool | AnswerFormat)
 
@@ -45,13 +45,13 @@ def in_dialect(request: Request, dialect: str) -> Request:
         return request
     understood = UNDERSTOOD.get(dialect, frozenset())
     unnamed = SHARED | READ.get(request.dialect, frozenset())
-    inside = (name for name in unread_inside(request) if name.rpartition(".")[2] not in understood)
+    inside = (name for name in unread_inside(request) if name.rpartition(".")[2] not in understood or name.startswith(f"{FORMAT}."))
     names = bounded((*(name for name in request.extra if name not in unnamed), *inside))
     return msgspec.structs.replace(
         request,
         messages=tuple(_message(message, dialect, understood) for message in request.messages),
-        tools=tuple(_stripped(tool, understood) for tool in request.tools),
-        options=msgspec.structs.replace(request.options, answer_format=_stripped(request.options.answer_format, understood)),
+        tools=tuple(_stripped(tool, TOOL, understood) for tool in request.tools),
+        options=msgspec.structs.replace(request.options, answer_format=_stripped(request.options.answer_format, FORMAT, frozenset())),
         extra={name: value for name, value in request.extra.items() if name in SHARED},
         ignored=tuple(dict.fromkeys((*request.ignored, *names))),
         dialect=dialect,
@@ -59,25 +59,34 @@ def in_dialect(request: Request, dialect: str) -> Request:
 
 
 def _message(message: Message, dialect: str, understood: frozenset[str]) -> Message:
-    message = _stripped(message, understood)
+    message = _stripped(message, MESSAGE, understood)
     return msgspec.structs.replace(
         message,
         parts=tuple(_part(part, dialect, understood) for part in message.parts),
-        tool_calls=tuple(_stripped(call, understood) for call in message.tool_calls),
+        tool_calls=tuple(_stripped(call, CALL, understood) for call in message.tool_calls),
     )
 
 
 def _part(part: Part, dialect: str, understood: frozenset[str]) -> Part:
     if not isinstance(part, OpaquePart):
-        return _stripped(part, understood)
+        return _stripped(part, PART, understood)
     if part.dialect != dialect:
         kind = part.kind if _PLAIN_WORD.fullmatch(part.kind) else "?"
         raise UnsupportedParameter(f"{part.path} is of type {kind}, which this model's API has no form for.", param=part.path)
     return part
 
 
-def _stripped(thing: Thing, understood: frozenset[str]) -> Thing:
-    """The same without what is not understood."""
+def _is_object(value: Json) -> TypeGuard[dict[str, Json]]:
+    return isinstance(value, dict)
+
+
+def _stripped(thing: Thing, place: str, understood: frozenset[str]) -> Thing:
+    """The same without what is not understood; what is, is taken up from inside the object in its middle, such as a tool's `function`."""
     if not thing.extra:
         return thing
-    return msgspec.structs.replace(thing, extra={name: value for name, value in thing.extra.items() if name in understood})
+    found: dict[str, Json] = {}
+    for name, value in thing.extra.items():
+        if name in INSIDE[place] and _is_object(value):
+            found = {key: inner for key, inner in value.items() if key in understood} | found
+    found |= {name: value for name, value in thing.extra.items() if name in understood}
+    return msgspec.structs.replace(thing, extra=found)

@@ -22,6 +22,8 @@ from pipeline.request import ImagePart, Json, Message, OpaquePart, Part, Request
 SYSTEM = "system"
 """What the place of the parts of a leading system message is called."""
 
+THOUGHTS = ("thinking", "redacted_thinking")
+
 FAILED_SILENTLY = "[the tool failed and said nothing]"
 """The API wants to be told something of an error."""
 
@@ -57,8 +59,7 @@ def written_parts(message: Message, profile: MessagesProfile, place: str = PART)
     [{'type': 'text', 'text': 'Hi'}]
     """
     for part in message.parts:
-        block = _part(part, profile, place)
-        if block is not None:
+        if (block := _part(part, profile, place)) is not None:
             yield block
 
 
@@ -71,8 +72,18 @@ def _part(part: Part, profile: MessagesProfile, place: str) -> dict[str, Json] |
         if kind in BLOCKS_IN_TEXT:
             block: dict[str, Json] = part.extra[kind]
             return block
-    extra = profile.kept(part.extra, place)
-    return {"type": "text", "text": part.text, **extra} if extra or part.text.strip() else None
+    return {"type": "text", "text": part.text, **profile.kept(part.extra, place)} if part.text.strip() else None
+
+
+def written_blocks(message: Message, profile: MessagesProfile) -> Iterator[dict[str, Json]]:
+    """The blocks of a user's or an assistant's message, in their order."""
+    for block in message.blocks:
+        if isinstance(block, Thought):
+            yield written_thought(block)
+        elif isinstance(block, ToolCall):
+            yield written_call(block, profile)
+        elif (written := _part(block, profile, PART)) is not None:
+            yield written
 
 
 def written_result(message: Message, profile: MessagesProfile) -> dict[str, Json]:

@@ -25,14 +25,14 @@ from pipeline.events import Notice
 from pipeline.prompt.chat_body import ChatProfile
 from pipeline.prompt.chat_body import left_out as fields_left_out
 from pipeline.prompt.chat_body import not_passed as fields_not_passed
-from pipeline.prompt.messages_blocks import SYSTEM, as_content, written_call, written_parts, written_result, written_thought
+from pipeline.prompt.messages_blocks import SYSTEM, THOUGHTS, as_content, written_blocks, written_parts, written_result
 from pipeline.prompt.messages_form import leading_count
 from pipeline.prompt.messages_options import READ, written_options
+from pipeline.prompt.messages_places import CACHE_MARK
 from pipeline.prompt.messages_profile import BLOCKS_IN_TEXT, MessagesProfile
 from pipeline.prompt.unread import MESSAGE, PART, TOOL, bounded, names_inside
 from pipeline.request import ImagePart, Json, Message, Request, Role, Tool, ToolMode
 
-CACHE_MARK = "cache_control"
 CHOICES = {ToolMode.AUTO: "auto", ToolMode.REQUIRED: "any", ToolMode.NONE: "none", ToolMode.FUNCTION: "tool"}
 
 _OPEN_OBJECT: dict[str, Json] = {"type": "object"}
@@ -57,7 +57,7 @@ def write_messages_body(request: Request, profile: MessagesProfile) -> MessagesB
     """
     options = written_options(request, profile)
     body: dict[str, Json] = {"model": request.model, **options.fields}
-    first = leading_count(request)
+    first = leading_count(request.messages)
     system = [block for message in request.messages[:first] for block in written_parts(message, profile, SYSTEM)]
     if options.rules:
         system.append({"type": "text", "text": options.rules})
@@ -97,9 +97,9 @@ def _turns(messages: Sequence[Message], profile: MessagesProfile) -> list[dict[s
 def _blocks(message: Message, profile: MessagesProfile) -> list[dict[str, Json]]:
     if message.role is Role.TOOL:
         return [written_result(message, profile)]
-    parts, calls = [*written_parts(message, profile)], [written_call(call, profile) for call in message.tool_calls]
+    blocks = [*written_blocks(message, profile)]
     # reasoning alone is no message
-    return [*(map(written_thought, message.thoughts) if parts or calls else ()), *parts, *calls]
+    return blocks if any(block["type"] not in THOUGHTS for block in blocks) else []
 
 
 # -- tools

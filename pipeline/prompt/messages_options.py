@@ -7,7 +7,10 @@ a wish for reasoning becomes `thinking` in the way that the profile names:
 - adaptive: the model decides how much it thinks, and the effort is `output_config.effort`;
 - budget: the effort is a number of tokens, half of the answer's limit at the most, and 1,024 at the least; with less room there is no thinking;
 - with thinking, the API takes no forced call and no other temperature than 1: so there is no thinking for a forced call, and else no temperature;
-- with a budget, the API wants to see the thoughts in front of the calls whose results it is sent: where they are not in the history, no thinking.
+- with a budget, the API wants to see the thoughts in front of the calls whose results it is sent: where they are not in the history, no thinking;
+- an assistant's message that is to be continued has to begin with a thought: where it does not, no thinking.
+
+Where such a rule leaves the thinking out, a Notice says so, whoever asked for it.
 
 A JSON Schema is `output_config.format` where the target takes one and the schema is closed, which the API demands; else the model is told in words
 (`rules`), as it is for JSON of any form, and nobody checks. Stop texts of nothing but white space, which the API refuses, are `stops`.
@@ -20,10 +23,11 @@ from typing import TypeGuard
 import msgspec
 
 from pipeline.events import Notice
+from pipeline.prompt.messages_places import is_blank
 from pipeline.prompt.messages_profile import MessagesProfile
 from pipeline.prompt.neutral import LABELS
 from pipeline.prompt.output_rules import RULES_HEADING, output_rules
-from pipeline.request import AnswerFormat, Json, Options, Request, Role, ToolMode
+from pipeline.request import AnswerFormat, Json, Message, Options, Request, Role, Thought, ToolMode
 
 READ = frozenset({"thinking", "output_config"})
 """Fields of a client of the same API that are written here."""
@@ -38,7 +42,13 @@ BUDGETS = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 16_384, "xhigh"
 USUAL_BUDGET, LEAST_BUDGET = BUDGETS["medium"], 1024
 
 NO_THINKING = {"type": "disabled"}
-THOUGHTS_LACK = Notice("thinking_left_out", "the thoughts in front of the last calls are not in the history, and the API demands them")
+THINKING = ("enabled", "adaptive", "between_tools")
+"""The types that ask for it."""
+
+FORCED = "the API allows no thinking where a call is forced"
+CONTINUED = "the message that the model is to continue does not begin with a thought, as the API demands"
+NO_ROOM = f"the answer's limit leaves less than the {LEAST_BUDGET} tokens that the API wants for thinking"
+THOUGHTS_LACK = "the thoughts in front of the last calls are not in the history, and the API demands them"
 
 
 class MessagesOptions(msgspec.Struct, frozen=True):
@@ -100,12 +110,16 @@ def _own_thinking(request: Request, profile: MessagesProfile, limit: int, ignore
     if profile.thinking == "off":
         ignored.append("thinking")
         return None
-    if profile.thinking == "budget" and sent.get("type") == "adaptive":
-        budget = _budget(request.options, limit)
-        sent = NO_THINKING if budget is None else {"type": "enabled", "budget_tokens": budget}
-    if sent.get("type") == "enabled" and _lacks_thoughts(request):  # those of another upstream, which were left out
-        notices.append(THOUGHTS_LACK)
-        return None
+    kind = sent.get("type")
+    if kind not in THINKING:
+        return sent
+    if profile.thinking == "budget" and kind != "enabled":
+        if _is_forced(request):
+            return _left_out(FORCED, notices)
+        return _with_budget(request, limit, notices)
+    lack = _lack(request, has_budget=kind == "enabled")  # such as thoughts of another upstream, which were left out
+    if lack:
+        return _left_out(lack, notices)
     return sent
 
 
@@ -120,19 +134,37 @@ def _thinking(request: Request, profile: MessagesProfile, limit: int, ignored: l
         return None
     if profile.thinking == "adaptive" and options.reasoning_effort and not profile.reasoning_effort:
         ignored.append("reasoning_effort")
-    if request.tool_choice.mode in (ToolMode.REQUIRED, ToolMode.FUNCTION):
-        notices.append(Notice("thinking_left_out", "the API allows no thinking where a call is forced"))
-        return None
-    if profile.thinking == "adaptive":
-        return {"type": "adaptive", "display": "summarized"}
-    budget = _budget(options, limit)
-    if budget is None:
-        notices.append(Notice("thinking_left_out", f"the answer's limit leaves less than the {LEAST_BUDGET} tokens that the API wants for thinking"))
-        return None
-    if _lacks_thoughts(request):
-        notices.append(THOUGHTS_LACK)
-        return None
+    if _is_forced(request):
+        return _left_out(FORCED, notices)
+    if profile.thinking == "budget":
+        return _with_budget(request, limit, notices)
+    lack = _lack(request, has_budget=False)
+    if lack:
+        return _left_out(lack, notices)
+    return {"type": "adaptive", "display": "summarized"}
+
+
+def _with_budget(request: Request, limit: int, notices: list[Notice]) -> Json:
+    budget = _budget(request.options, limit)
+    lack = NO_ROOM if budget is None else _lack(request, has_budget=True)
+    if lack:
+        return _left_out(lack, notices)
     return {"type": "enabled", "budget_tokens": budget}
+
+
+def _left_out(why: str, notices: list[Notice]) -> None:
+    notices.append(Notice("thinking_left_out", why))
+
+
+def _is_forced(request: Request) -> bool:
+    return request.tool_choice.mode in (ToolMode.REQUIRED, ToolMode.FUNCTION)
+
+
+def _lack(request: Request, *, has_budget: bool) -> str:
+    """What the history lacks that the API demands with thinking; nothing if it lacks nothing."""
+    if _is_continued_without(request):
+        return CONTINUED
+    return THOUGHTS_LACK if has_budget and _lacks_thoughts(request) else ""
 
 
 def _budget(options: Options, limit: int) -> int | None:
@@ -150,7 +182,17 @@ def _lacks_thoughts(request: Request) -> bool:
         return False
     run = [*takewhile(lambda message: message.role in (Role.ASSISTANT, Role.TOOL), reversed(messages))]
     first = next((message for message in reversed(run) if message.role is Role.ASSISTANT), None)
-    return first is not None and not first.thoughts
+    return first is not None and not _begins_with_thought(first)
+
+
+def _is_continued_without(request: Request) -> bool:
+    """Whether the last message is the assistant's, which the model is to continue, and does not begin with a thought."""
+    run = [*takewhile(lambda message: message.role is Role.ASSISTANT, reversed(request.messages))]
+    return bool(run) and not _begins_with_thought(run[-1])
+
+
+def _begins_with_thought(message: Message) -> bool:
+    return isinstance(next((block for block in message.blocks if not is_blank(block)), None), Thought)
 
 
 # -- the rest

@@ -13,9 +13,9 @@ Invariants: no text is lost. A conversation in good order comes out as it went i
 """
 
 import re
+from collections import deque
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
-from itertools import count
 
 import msgspec
 
@@ -36,7 +36,7 @@ def paired(messages: Sequence[Message], changes: Changes) -> list[Message]:
     >>> made[1].text, made[1].tool_call_id == made[0].tool_calls[0].id, [notice.code for notice in changes.notices]
     ('[no result was recorded]', True, ['call_id_rewritten', 'tool_result_supplied'])
     """
-    taken: set[str] = set()
+    taken: dict[str, int] = {}  # an id that is used -> the number that the next call of this id is tried with
     found: list[Message] = []
     place = 0
     while place < len(messages):
@@ -56,13 +56,17 @@ def paired(messages: Sequence[Message], changes: Changes) -> list[Message]:
     return found
 
 
-def _renamed(call: ToolCall, taken: set[str], changes: Changes) -> ToolCall:
-    """The call under an id that none before it has."""
-    if _FINE.fullmatch(call.id) and call.id not in taken:
-        taken.add(call.id)
+def _renamed(call: ToolCall, taken: dict[str, int], changes: Changes) -> ToolCall:
+    """The call under an id that none before it has; the numbers that were tried for its id are not tried again."""
+    number = taken.get(call.id)
+    if number is None and _FINE.fullmatch(call.id):
+        taken[call.id] = 0
         return call
-    made = next(made for number in count() if (made := _digest(call.id, number)) not in taken)
-    taken.add(made)
+    number = number or 0
+    while (made := _digest(call.id, number)) in taken:
+        number += 1
+    taken[call.id] = number + 1
+    taken.setdefault(made, 0)
     changes.note("call_id_rewritten", "ids of tool calls that the API refuses were replaced")
     return msgspec.structs.replace(call, id=made)
 
@@ -73,23 +77,23 @@ def _digest(call_id: str, number: int) -> str:
 
 def _results(sent: Sequence[ToolCall], calls: Sequence[ToolCall], results: Sequence[Message], changes: Changes) -> Iterator[Message]:
     """One result for each of `calls`, which are `sent` under their new ids; then what answers none of them."""
-    answers: dict[str, Message] = {}
-    places: dict[str, list[str]] = {}  # an id as it was sent -> the new ids that wait for a result of it
+    answers: dict[str, list[Message]] = {}
+    places: dict[str, deque[str]] = {}  # an id as it was sent -> the new ids that wait for a result of it
     for before, after in zip(sent, calls, strict=True):
-        places.setdefault(before.id, []).append(after.id)
+        places.setdefault(before.id, deque()).append(after.id)
     last: dict[str, str] = {}
     orphans: list[Message] = []
     for result in results:
         key = result.tool_call_id or ""
         if waiting := places.get(key):
-            last[key] = waiting.pop(0)
-            answers[last[key]] = result if result.tool_call_id == last[key] else msgspec.structs.replace(result, tool_call_id=last[key])
+            last[key] = waiting.popleft()
+            answers[last[key]] = [result if result.tool_call_id == last[key] else msgspec.structs.replace(result, tool_call_id=last[key])]
         elif key in last:
-            answers[last[key]] = _joined(answers[last[key]], result)
+            answers[last[key]].append(result)
             changes.note("tool_result_repeated", "a further result of the same call was added to the first")
         else:
             orphans.append(_as_text(result, changes))
-    yield from answers.values()
+    yield from map(_joined, answers.values())
     for call in calls:
         if call.id not in answers:
             changes.note("tool_result_supplied", "a call without a result got one that says so")
@@ -97,9 +101,15 @@ def _results(sent: Sequence[ToolCall], calls: Sequence[ToolCall], results: Seque
     yield from orphans
 
 
-def _joined(first: Message, further: Message) -> Message:
-    between: tuple[Part, ...] = (TextPart("\n"),) if first.parts and further.parts else ()
-    return msgspec.structs.replace(first, parts=(*first.parts, *between, *further.parts), is_error=first.is_error or further.is_error)
+def _joined(results: Sequence[Message]) -> Message:
+    if len(results) == 1:
+        return results[0]
+    parts: list[Part] = []
+    for result in results:
+        if parts and result.parts:
+            parts.append(TextPart("\n"))
+        parts += result.parts
+    return msgspec.structs.replace(results[0], parts=tuple(parts), is_error=any(result.is_error for result in results))
 
 
 def _as_text(result: Message, changes: Changes) -> Message:

@@ -11,9 +11,11 @@ A call is asked for in the dialect `invoke` behind a `trigger`: a text that is n
 and no page, can be read as a call when the model quotes it. The trigger stands in the form of a call and nowhere else. Earlier calls are records,
 `[called NAME, id ID, with ARGUMENTS]`, which are no calls. Custom tools stand here as functions (`pipeline.prompt.custom_tools`).
 
-Invariants: all that the client supplied passes through `pipeline.prompt.neutral` and is otherwise verbatim; the same request and trigger give the
-same messages. Reasoning echoed by the client is left out. Images and other parts have no place: `check_parts` refuses the request. Nothing is guessed
-from the words of a message, and no turn is invented. Left alone: in which order the website's own instructions come.
+Invariants: the client's texts are verbatim, but that in a message with labels or records what looks like one is neutralised
+(`pipeline.prompt.neutral`), so that no result can speak for the user. The system's own text is nobody's quotation and stays. Markers of Composer's
+mean nothing here and stay too. The same request and trigger give the same messages. Reasoning echoed by the client is left out. Images and other
+parts have no place: `check_parts` refuses the request. Nothing is guessed from the words of a message, and no turn is invented. Left alone: in which
+order the website's own instructions come.
 """
 
 from collections.abc import Sequence
@@ -25,9 +27,9 @@ from pipeline.errors import UnsupportedParameter
 from pipeline.identity import Identity
 from pipeline.prompt.chat_body import image_refused
 from pipeline.prompt.composer import CHOICE_LINES, INVENTORY_HEADING, ONE_CALL_LINE
-from pipeline.prompt.neutral import EVERYTHING, Neutral
+from pipeline.prompt.neutral import LABELS, Neutral
 from pipeline.prompt.output_rules import RULES_HEADING, output_rules
-from pipeline.prompt.transcript import BACKSLASH_NOTE, label, record, shown_word
+from pipeline.prompt.transcript import LABEL_NOTE, label, record, shown_word
 from pipeline.request import ImagePart, Json, Message, OpaquePart, Request, Role, Tool, ToolMode
 
 AGENT = (
@@ -59,25 +61,32 @@ class SiteMessage(msgspec.Struct, frozen=True):
 
 
 class _Noted:
-    """Neutralises what the client supplied, and notes whether that changed anything."""
+    """Neutralises quoted text, and notes whether that changed anything."""
 
     def __init__(self) -> None:
         self.changed = False
-        self.neutral = Neutral(self._text, EVERYTHING.json, EVERYTHING.restore)
+        self.neutral = Neutral(self._text, LABELS.json, LABELS.restore)
 
     def _text(self, text: str) -> str:
-        shown = EVERYTHING.text(text)
+        shown = LABELS.text(text)
         self.changed = self.changed or shown != text
         return shown
 
 
 class _Block(msgspec.Struct, frozen=True):
-    """A message of the client's on its way into one of the website's."""
+    """A message of the client's on its way into one of the website's: its text as it came, and the records of its calls."""
 
     role: Role
     label: str
     text: str
+    records: str
     needs_label: bool
+    is_system: bool
+
+    def shown(self, neutral: Neutral | None) -> str:
+        """The text and its records; `neutral` is None where nothing has to be told apart."""
+        text = self.text if neutral is None or self.is_system else neutral.text(self.text)
+        return "\n".join(part for part in (text, self.records) if part)
 
 
 def new_trigger(identity: Identity) -> str:
@@ -119,17 +128,34 @@ def site_messages(request: Request, *, trigger: str = "") -> tuple[SiteMessage, 
     first = next((place for place, message in enumerate(request.messages) if message.role is not Role.SYSTEM), len(request.messages))
     noted = _Noted()
     leading, blocks = _blocks(request.messages[:first], noted), _blocks(request.messages[first:], noted)
-    system = [*map(_unlabelled, leading), *_instructions(request, trigger)]
-    if noted.changed:
-        system.insert(0, BACKSLASH_NOTE)
-    messages = [SiteMessage(Role.SYSTEM, "\n\n".join(system))] if system else []
-    messages += (_joined(role, list(run)) for role, run in groupby(blocks, lambda block: block.role))
+    messages = [_joined(role, list(run), noted) for role, run in groupby(blocks, lambda block: block.role)]
+    system = [*([LABEL_NOTE] if noted.changed else []), *map(_unlabelled, leading), *_instructions(request, trigger)]
+    if system:
+        messages.insert(0, SiteMessage(Role.SYSTEM, "\n\n".join(system)))
     return tuple(messages) or (SiteMessage(Role.USER, ""),)
 
 
 def prompt_text(request: Request, *, trigger: str = "") -> str:
     """What the model reads, as one text for the usage estimate."""
-    return "\n\n".join(message.text for message in site_messages(request, trigger=trigger))
+    return SiteWriter(trigger).text(request)
+
+
+class SiteWriter:
+    """Writes requests under one trigger, each once while no other is asked for: its text is weighed first, and then its messages are sent."""
+
+    def __init__(self, trigger: str) -> None:
+        self._trigger = trigger
+        self._last: tuple[Request, tuple[SiteMessage, ...]] | None = None
+
+    def messages(self, request: Request) -> tuple[SiteMessage, ...]:
+        """`site_messages` of it."""
+        if self._last is None or self._last[0] is not request:
+            self._last = request, site_messages(request, trigger=self._trigger)
+        return self._last[1]
+
+    def text(self, request: Request) -> str:
+        """`prompt_text` of it."""
+        return "\n\n".join(message.text for message in self.messages(request))
 
 
 def show_messages(messages: Sequence[Message]) -> str:
@@ -142,8 +168,8 @@ def show_messages(messages: Sequence[Message]) -> str:
     '\n\nUSER: Hello\n\nSYSTEM: '
     """
     noted = _Noted()
-    shown = [f"{block.label} {block.text}" for block in _blocks(messages, noted)]
-    return "".join(f"\n\n{text}" for text in ([BACKSLASH_NOTE] if noted.changed else []) + shown + ["SYSTEM: "])
+    shown = [f"{block.label} {block.shown(noted.neutral)}" for block in _blocks(messages, noted)]
+    return "".join(f"\n\n{text}" for text in ([LABEL_NOTE] if noted.changed else []) + shown + ["SYSTEM: "])
 
 
 def encode_body(messages: Sequence[SiteMessage], model: str, identity: Identity) -> bytes:
@@ -165,14 +191,14 @@ def _instructions(request: Request, trigger: str) -> list[str]:
     blocks: list[str] = []
     if request.tools:
         mode, name = request.tool_choice.mode, request.tool_choice.name
-        choice = CHOICE_LINES[mode].format(name=shown_word(name or "", EVERYTHING))
+        choice = CHOICE_LINES[mode].format(name=shown_word(name or "", LABELS))
         if not request.options.parallel_tool_calls and mode is not ToolMode.NONE:
             choice = f"{choice} {ONE_CALL_LINE}"
         blocks += [AGENT_WITH_TOOLS, "\n".join([INVENTORY_HEADING, *map(_tool_line, request.tools)])]
         blocks += [CALL_FORM.format(trigger=trigger), choice] if teaches_calls(request) else [choice]
     elif request.agent:
         blocks.append(AGENT)
-    if rules := output_rules(request, EVERYTHING):
+    if rules := output_rules(request, LABELS):
         blocks.append("\n".join([RULES_HEADING, *rules]))
     return blocks
 
@@ -182,7 +208,7 @@ def _tool_line(tool: Tool) -> str:
     if tool.description:
         shown["description"] = tool.description
     shown["parameters"] = tool.parameters
-    return EVERYTHING.value(shown)
+    return LABELS.value(shown)
 
 
 def _blocks(messages: Sequence[Message], noted: _Noted) -> list[_Block]:
@@ -191,20 +217,21 @@ def _blocks(messages: Sequence[Message], noted: _Noted) -> list[_Block]:
     called: dict[str, str] = {}
     for message in messages:
         called.update((call.id, call.name) for call in message.tool_calls)
-        text = noted.neutral.text(message.text)
-        shown = "\n".join([*([text] if text else []), *(record(call, noted.neutral) for call in message.tool_calls)])
+        text, is_system = message.text, message.role is Role.SYSTEM
+        records = "\n".join(record(call, noted.neutral) for call in message.tool_calls)
         role = Role.ASSISTANT if message.role is Role.ASSISTANT else Role.USER
-        if shown or message.role is Role.TOOL:
-            needs_label = message.name is not None or message.role in (Role.TOOL, Role.SYSTEM)
-            blocks.append(_Block(role, label(message, called, noted.neutral), shown, needs_label))
+        if text or records or message.role is Role.TOOL:
+            needs_label = message.name is not None or message.role is Role.TOOL or is_system
+            blocks.append(_Block(role, label(message, called, noted.neutral), text, records, needs_label, is_system))
     return blocks
 
 
-def _joined(role: Role, blocks: Sequence[_Block]) -> SiteMessage:
-    """The blocks of one role in a row, all with their labels where one needs it."""
-    if any(block.needs_label for block in blocks):
-        return SiteMessage(role, "\n\n".join(f"{block.label} {block.text}" if block.text else block.label for block in blocks))
-    return SiteMessage(role, "\n\n".join(block.text for block in blocks))
+def _joined(role: Role, blocks: Sequence[_Block], noted: _Noted) -> SiteMessage:
+    """The blocks of one role in a row, all with their labels where one needs it, and neutralised where there is a label or a record."""
+    is_labelled = any(block.needs_label for block in blocks)
+    neutral = noted.neutral if is_labelled or any(block.records for block in blocks) else None
+    shown = [(block.label if is_labelled else "", block.shown(neutral)) for block in blocks]
+    return SiteMessage(role, "\n\n".join(" ".join(part for part in parts if part) for parts in shown))
 
 
 def _unlabelled(block: _Block) -> str:

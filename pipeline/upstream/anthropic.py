@@ -15,6 +15,7 @@ from pipeline.prompt.custom_tools import in_function_form
 from pipeline.prompt.messages_blocks import check_images
 from pipeline.prompt.messages_body import write_messages_body
 from pipeline.prompt.messages_form import in_messages_form
+from pipeline.prompt.messages_names import check_tool_names
 from pipeline.prompt.messages_profile import MessagesProfile
 from pipeline.request import Request
 from pipeline.upstream.api_http import ApiConfig, ApiUpstream, call_ids
@@ -68,6 +69,7 @@ class AnthropicUpstream(ApiUpstream[AnthropicConfig]):
 
     def _in_form(self, request: Request) -> Request:
         check_images(request, self._config.profile)
+        check_tool_names(request)
         return in_function_form(request)
 
     def _outgoing(self, request: Request, prompt: str) -> Outgoing:

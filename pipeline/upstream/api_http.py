@@ -35,10 +35,10 @@ from pipeline.prompt.window import Fitted, Overflow
 from pipeline.request import Message, Request
 from pipeline.upstream.base import Outgoing
 from pipeline.upstream.http import Client, Response, content_coding, opened, pieces, read_bounded, take_end
-from pipeline.upstream.redaction import redacted
+from pipeline.upstream.post_headers import FIXED_HEADERS
+from pipeline.upstream.redaction import header_secrets, redacted
 from pipeline.upstream.request_window import fitted
 from pipeline.usage.estimate import Counted, Method
-from pipeline.wire.error_text import SHORTEST_PREFIX_CHARS
 from pipeline.wire.openai_chat import REQUEST_HEADERS
 from pipeline.wire.openai_errors import OpenAIErrors
 
@@ -51,10 +51,6 @@ ERROR_SECONDS = 5.0
 
 KEY_HEADERS = {"authorization": "Bearer {}", "api-key": "{}", "x-api-key": "{}"}
 """A header that a key may be sent in -> its value."""
-
-_FRAMING = "host content-length content-encoding transfer-encoding connection keep-alive proxy-authorization proxy-connection te trailer upgrade"
-FIXED_HEADERS = frozenset(_FRAMING.split()) | {name.lower() for name in REQUEST_HEADERS}
-"""Headers, in lower case, that no setting replaces: another value would make it another exchange."""
 
 
 class ApiConfig(msgspec.Struct, frozen=True):
@@ -185,7 +181,7 @@ class ApiUpstream(ABC, Generic[Config]):
 
     async def stream(self, outgoing: Outgoing, key: str | None = None) -> AsyncGenerator[list[UpstreamEvent], None]:
         """The answer; see `Upstream.stream`."""
-        secrets = [value for value in self._config.headers.values() if len(value) >= SHORTEST_PREFIX_CHARS]
+        secrets = header_secrets(self._config.headers)
         try:
             headers = self._headers(key, secrets)
             async with opened(self._client, "POST", self._url, headers, outgoing.body) as response:

@@ -47,7 +47,7 @@ from pipeline.upstream.composer_account import ComposerAccounts
 from pipeline.upstream.composer_write import FIXED_HEADERS, connect_headers, derived_uuid, write_message
 from pipeline.upstream.http import USER_AGENT, Client, Response, content_coding, opened, pieces, read_bounded, take_end
 from pipeline.upstream.images import MAX_BYTES, Fetcher, fetch_images, images_left, most_fetched_bytes, read_images
-from pipeline.upstream.redaction import redacted
+from pipeline.upstream.redaction import header_secrets, redacted
 from pipeline.upstream.request_window import check_length, fitted_prompt, window_of
 from pipeline.upstream.single_flight import Held
 from pipeline.usage.estimate import Counted, Method, tokens_in
@@ -58,9 +58,6 @@ from pipeline.wire.outcomes import REFUSED_CREDENTIALS
 API_BASE = "https://api.cursor.com"
 MAX_ERROR_BYTES = 65_536
 ERROR_BODY_SECONDS = 5.0
-SHORTEST_SECRET_CHARS = 6
-"""A shorter value of a header is found in many a word, and is no credential."""
-
 # what must be set -> the variable that sets it
 REQUIRED = {"base_url": "CURSOR_BACKEND_BASE_URL", "endpoint": "CURSOR_CHAT_ENDPOINT"}
 
@@ -113,7 +110,7 @@ class ComposerUpstream:
         self._client = client
         self._fetcher = fetcher
         self._identity = identity or Identity()
-        self._header_secrets = [value for value in config.headers.values() if len(value) >= SHORTEST_SECRET_CHARS]
+        self._header_secrets = header_secrets(config.headers)
         self._accounts = ComposerAccounts(client, config.base_url, config.api_base, self._identity.created)
 
     def models(self) -> Sequence[Model]:

@@ -142,11 +142,12 @@ async def _fetch_all(wanted: dict[str, str], fetcher: Fetcher, max_bytes: int, s
 
 
 def _images_of(request: Request) -> Iterator[tuple[str, ImagePart]]:
-    """Each image and its place in the conversation."""
+    """Each image and its place in the conversation, by the name that the client's own API has for it."""
+    field = "source" if request.dialect == "anthropic" else "image_url"
     for number, message in enumerate(request.messages):
         for index, part in enumerate(message.parts):
             if isinstance(part, ImagePart):
-                yield f"{part.path or f'messages[{number}].content[{index}]'}.image_url", part
+                yield f"{part.path or f'messages[{number}].content[{index}]'}.{field}", part
 
 
 def _with_files(message: Message, found: dict[str, bytes]) -> Message:

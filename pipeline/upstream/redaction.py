@@ -6,10 +6,29 @@ out of an upstream's own words before (`pipeline.wire.error_text`), so that what
 param, which are the upstream's words too, are dropped when a key stands in them.
 """
 
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Mapping
 
 from pipeline.errors import PenstockError
 from pipeline.wire.error_text import SHORTEST_PREFIX_CHARS, without_secrets
+
+_WORDS = re.compile(r"[^\s;,]+")
+
+
+def header_secrets(headers: Mapping[str, str]) -> list[str]:
+    """What of the values of an operator's headers an error must not hold: each whole value, and the secrets that a value is made of.
+
+    Those are the words behind a scheme (`Bearer …`), and what stands behind a `=`, as in cookies. What is too short to be one is left out.
+
+    >>> header_secrets({"Cookie": "sid=0123456789; theme=dark", "X-Auth": "Token abcdefgh", "X-Team": "blue"})
+    ['sid=0123456789; theme=dark', 'theme=dark', '0123456789', 'Token abcdefgh', 'abcdefgh']
+    """
+    found: list[str] = []
+    for value in headers.values():
+        first, *further = _WORDS.findall(value) or [""]
+        named = [behind.strip('"') for _, is_there, behind in (word.partition("=") for word in (first, *further)) if is_there]
+        found += [value, *further, *named]
+    return [secret for secret in dict.fromkeys(found) if len(secret) >= SHORTEST_PREFIX_CHARS]
 
 
 def redacted(error: PenstockError, secrets: Collection[str]) -> PenstockError:

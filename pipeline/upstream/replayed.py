@@ -101,7 +101,7 @@ class Kind(msgspec.Struct, frozen=True):
     """How one kind of upstream is read.
 
     The codec for a prompt and a model, the prompt that a request becomes, `Upstream.writes_markers` and `Upstream.keeps_promises`, and whether it was
-    offered custom tools as such; and the trigger that the prompt asks for.
+    offered custom tools as such; and the trigger that the prompt asks for, and whether it teaches Composer's own markers.
     """
 
     decoder: Callable[[str, Model | None], Decoder]
@@ -110,6 +110,7 @@ class Kind(msgspec.Struct, frozen=True):
     keeps_promises: bool = True
     custom_tools: bool = False
     trigger: Callable[[Request], str] = _no_trigger
+    markers: bool = True
 
 
 # `upstream` in meta.toml -> how its bytes are read
@@ -118,7 +119,7 @@ KINDS = {
     "openai-chat": Kind(_openai_chat, prompt_text),
     "openai-responses": Kind(_openai_responses, prompt_text, custom_tools=True),
     "anthropic": Kind(_anthropic, prompt_text),
-    "website": Kind(_website, _website_prompt, writes_markers=True, keeps_promises=False, trigger=_website_trigger),
+    "website": Kind(_website, _website_prompt, writes_markers=True, keeps_promises=False, trigger=_website_trigger, markers=False),
     "sdk-bridge": Kind(_sdk_bridge, agent_message, keeps_promises=False),
 }
 
@@ -215,7 +216,7 @@ class ReplayedUpstream:
     def write(self, request: Request) -> Outgoing:
         """The prompt as the upstream was given it; there is nothing to send."""
         written = request if self._kind.custom_tools else in_function_form(request)
-        return Outgoing(written, b"", self._kind.prompt(written), trigger=self._kind.trigger(written))
+        return Outgoing(written, b"", self._kind.prompt(written), trigger=self._kind.trigger(written), markers=self._kind.markers)
 
     async def stream(self, outgoing: Outgoing, key: str | None = None) -> AsyncGenerator[list[UpstreamEvent], None]:
         """The recorded answer."""

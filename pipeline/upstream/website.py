@@ -31,15 +31,15 @@ from pipeline.models import MODELS, Model, resolve_composer_model, with_effort
 from pipeline.parameters import Family, ignored_by
 from pipeline.prompt.custom_tools import in_function_form
 from pipeline.prompt.unread import unread_by_prompts
-from pipeline.prompt.website_messages import check_parts, encode_body, new_trigger, prompt_text, show_messages, site_messages, teaches_calls
+from pipeline.prompt.website_messages import SiteWriter, check_parts, encode_body, new_trigger, show_messages, teaches_calls
 from pipeline.prompt.window import Overflow
 from pipeline.request import Request
 from pipeline.upstream.base import Outgoing
 from pipeline.upstream.http import Client, Response, content_coding, opened, pieces, read_bounded, take_end
-from pipeline.upstream.redaction import redacted
+from pipeline.upstream.post_headers import FIXED_HEADERS
+from pipeline.upstream.redaction import header_secrets, redacted
 from pipeline.upstream.request_window import fitted
 from pipeline.usage.estimate import Counted, Method
-from pipeline.wire.error_text import SHORTEST_PREFIX_CHARS
 from pipeline.wire.openai_chat import REQUEST_HEADERS
 from pipeline.wire.ui_message_stream import UiMessageDecoder
 from pipeline.wire.website_errors import WebsiteErrors, is_page
@@ -50,10 +50,6 @@ ERROR_SECONDS = 5.0
 
 MAX_MODEL_CHARS = 200
 """A longer text is no model's id."""
-
-_FRAMING = "host content-length content-encoding transfer-encoding connection keep-alive proxy-authorization proxy-connection te trailer upgrade"
-FIXED_HEADERS = frozenset(_FRAMING.split()) | {name.lower() for name in REQUEST_HEADERS}
-"""Headers, in lower case, that no setting replaces: another value would make it another exchange."""
 
 
 class WebsiteConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,13 +91,13 @@ class WebsiteUpstream:
 
     def models(self) -> Sequence[Model]:
         """The models that Cursor's websites are known to list; the website itself is not asked."""
-        return [self._with_window(model) for model in MODELS.values()]
+        return [self._as_served(model) for model in MODELS.values()]
 
     def find_model(self, model_id: str) -> Model | None:
         """A listed model under any of its spellings, and any other id as it is: a website's own ids need not be on the list."""
         resolved = resolve_composer_model(model_id)
         if resolved is not None:
-            return self._with_window(MODELS[resolved])
+            return self._as_served(MODELS[resolved])
         return Model(model_id, model_id, self.name, context_window=self._config.context_window) if len(model_id) <= MAX_MODEL_CHARS else None
 
     async def prepared(self, request: Request) -> Request:
@@ -122,10 +118,10 @@ class WebsiteUpstream:
         check_parts(request)
         written = in_function_form(request)
         trigger = new_trigger(self._identity) if teaches_calls(written) else ""
-        write = partial(prompt_text, trigger=trigger)
-        within = fitted(written, self._window(request.model), config.context_overflow, write=write, show=show_messages, method=config.usage_method)
+        writer, window = SiteWriter(trigger), self._window(request.model)
+        within = fitted(written, window, config.context_overflow, write=writer.text, show=show_messages, method=config.usage_method)
         model = with_effort(resolve_composer_model(request.model) or request.model, request.options.reasoning_effort)
-        rewrite = partial(encode_body, site_messages(within.request, trigger=trigger), model, self._identity)
+        rewrite = partial(encode_body, writer.messages(within.request), model, self._identity)
         return Outgoing(
             within.request,
             rewrite(),
@@ -135,11 +131,12 @@ class WebsiteUpstream:
             None if within.prompt_tokens is None else Counted(within.prompt_tokens, config.usage_method),
             rewrite=rewrite,
             trigger=trigger,
+            markers=False,
         )
 
     async def stream(self, outgoing: Outgoing, key: str | None = None) -> AsyncGenerator[list[UpstreamEvent], None]:
         """The answer; `key` is the caller's own, which is used where the upstream has none of its own."""
-        secrets = [value for value in self._config.headers.values() if len(value) >= SHORTEST_PREFIX_CHARS]
+        secrets = header_secrets(self._config.headers)
         try:
             headers = self._headers(key, secrets)
             errors = WebsiteErrors(callers_key=self._config.credential.kind is Kind.CALLER, secrets=secrets)
@@ -175,9 +172,9 @@ class WebsiteUpstream:
         model = self.find_model(model_id)
         return self._config.context_window if model is None else model.context_window
 
-    def _with_window(self, model: Model) -> Model:
-        """A website's windows are not those that are published: it has the configured one, or none that is known."""
-        return msgspec.structs.replace(model, context_window=self._config.context_window)
+    def _as_served(self, model: Model) -> Model:
+        """What is published of a model's window and price is not said of a website: it has the configured window, and no known price."""
+        return msgspec.structs.replace(model, context_window=self._config.context_window, price=None)
 
 
 async def _read(response: Response, decoder: UiMessageDecoder) -> AsyncGenerator[list[UpstreamEvent], None]:

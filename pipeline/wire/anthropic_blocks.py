@@ -2,13 +2,14 @@
 
 Theory of operation: a block begins, is added to and ends; each method appends the events that are certain. Text and reasoning go out as they come.
 The pieces of calls go to `pipeline.wire.openai_calls`, which gives them one behind the other, and holds back what is said while one is open. A block
-of reasoning is over at its own end or when another block begins, and is followed by its signature if the server has signed it.
+of reasoning is over at its own end or when another block begins, and is followed by its signature if the server has signed it. A call that is over
+and had no input is known to be whole when another block begins: if the answer ends there, it may have been cut.
 
 Servers leave out ends and indices, use one index for all blocks, and put content into the first event of a block: what begins at an index ends the
 block before it there, an event without an index is about the last block, and what a call began with counts if no pieces came.
 
-Invariants: nothing raises. What is passed over is named by a Notice, once each. What is held is the signature of the open block, the arguments that a
-call began with, and what `ChatCalls` holds.
+Invariants: nothing raises, and time is linear. What is passed over is named by a Notice, once each. What is held is the signature of the open block,
+of `MAX_SIGNATURE_CHARS` (a longer one is left out), the arguments that a call began with, and what `ChatCalls` holds.
 """
 
 from collections.abc import Callable, Collection
@@ -21,17 +22,34 @@ from pipeline.wire.anthropic_events import BlockDelta
 from pipeline.wire.openai_calls import CallDelta, ChatCalls, Spoken
 from pipeline.wire.openai_chunks import text_of
 
+MAX_SIGNATURE_CHARS = 1024 * 1024
+"""How long a signature may be; they are some thousand characters, and a request has to carry all of them."""
+
 TEXT, THINKING, REDACTED, TOOL_USE = "text", "thinking", "redacted_thinking", "tool_use"
 
 
 class _Block:
-    """One block. `number` is its place among all that began; `arguments` are those that came with its beginning, until others come."""
+    """One block. `number` is its place among all that began; `arguments` are those that came with its beginning, until others come.
+
+    `is_silent` says that nothing of its input has come.
+    """
 
     def __init__(self, kind: str, number: int) -> None:
         self.kind = kind
         self.number = number
         self.arguments = ""
-        self.signature = ""
+        self.is_silent = kind == TOOL_USE
+        self.signature: list[str] = []
+        self.signature_chars = 0
+
+    def sign(self, piece: Json) -> None:
+        """More of the signature; what is too long of it is not held."""
+        if isinstance(piece, str) and piece:
+            self.signature_chars += len(piece)
+            if self.signature_chars <= MAX_SIGNATURE_CHARS:
+                self.signature.append(piece)
+            else:
+                self.signature.clear()
 
 
 class AnswerBlocks:
@@ -53,12 +71,17 @@ class AnswerBlocks:
         self._by_index: dict[int, _Block] = {}
         self._last: _Block | None = None
         self._thinking: _Block | None = None  # the open block of reasoning
+        self._silent: list[_Block] = []  # calls that are over, without input
         self._noted: set[str] = set()
 
     def begin(self, fields: dict[str, Json], index: int | None, events: list[UpstreamEvent]) -> None:
         """A block begins, with what of its content stands there already."""
         self._end_thinking(events)
         self._close(self._at(index), events)  # one whose end was left out
+        for silent in self._silent:
+            if silent.is_silent:
+                self._call(CallDelta(silent.number, arguments="{}"), events)
+        self._silent.clear()
         kind = text_of(fields.get("type"))
         block = self._new(kind, index)
         if kind == TEXT:
@@ -67,7 +90,7 @@ class AnswerBlocks:
                 self._note_citation(events)
         elif kind == THINKING:
             self._thinking = block
-            block.signature = text_of(fields.get("signature"))
+            block.sign(fields.get("signature"))
             self._say(ThinkingDelta, fields.get("thinking"), events)
         elif kind == REDACTED:
             if redacted := text_of(fields.get("data")):
@@ -88,12 +111,12 @@ class AnswerBlocks:
         elif kind == "input_json_delta":
             block = self._at(index) or self._new(TOOL_USE, index)
             if block.kind == TOOL_USE and isinstance(delta.partial_json, str) and delta.partial_json:
-                block.arguments = ""
+                block.arguments, block.is_silent = "", False
                 self._call(CallDelta(block.number, arguments=delta.partial_json), events)
         elif kind == "signature_delta":
             thinking = self._thinking
-            if thinking is not None and thinking is self._at(index) and isinstance(delta.signature, str):
-                thinking.signature += delta.signature
+            if thinking is not None and thinking is self._at(index):
+                thinking.sign(delta.signature)
         elif kind == "citations_delta":
             self._note_citation(events)
         else:
@@ -139,12 +162,18 @@ class AnswerBlocks:
             self._end_thinking(events)
         elif block.arguments:
             self._call(CallDelta(block.number, arguments=block.arguments), events)
-            block.arguments = ""
+            block.arguments, block.is_silent = "", False
+        elif block.is_silent and block not in self._silent[-1:]:
+            self._silent.append(block)
 
     def _end_thinking(self, events: list[UpstreamEvent]) -> None:
         block, self._thinking = self._thinking, None
-        if block is not None and block.signature:
-            self.speak(ThinkingEnd(block.signature), events)
+        if block is None:
+            return
+        if block.signature_chars > MAX_SIGNATURE_CHARS:
+            self.note("signature_dropped", "the signature of the model's reasoning was too long and was left out", events)
+        elif block.signature:
+            self.speak(ThinkingEnd("".join(block.signature)), events)
 
     def _say(self, kind: type[TextDelta] | type[ThinkingDelta], text: Json, events: list[UpstreamEvent]) -> None:
         if isinstance(text, str) and text:

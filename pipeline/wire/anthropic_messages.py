@@ -8,6 +8,9 @@ neither was cut, and so was one that ends without a reason while a call is not k
 a call to run. An answer that was cut short, by its limit or as a refusal, may hold half a call: that has no end. What the prompt has cost is told at
 the beginning; it goes out with the first event that says something, so that an answer that fails before that is still no answer.
 
+An event of a type that is not known here has no effect, whatever is in it, as the API asks of its clients; neither has `ping`, and both are no sign
+that the model is at work (`data_events`).
+
 Invariants: nothing raises; the same bytes give the same events however they are cut; after `Finish` or `Failed` nothing more comes. What is passed
 over or mended is named by a Notice, once each. What is held is at most one unfinished event or one whole message, of `MAX_EVENT_BYTES`, and what the
 blocks hold.
@@ -41,6 +44,10 @@ STOP_REASONS = {
     "refusal": FinishReason.CONTENT_FILTER,
 }
 """An upstream's word -> what it means; any other word is `stop` with a Notice where no call can be half."""
+
+_BLOCKS, _WHOLE = ("content_block_start", "content_block_delta", "content_block_stop"), ("message_start", "message_delta", "message_stop")
+EVENTS = frozenset({*_BLOCKS, *_WHOLE, "error", "message"})
+"""The types of events that mean something; `message` is also the name of an event that says no type."""
 
 CUTTING = (FinishReason.LENGTH, FinishReason.CONTENT_FILTER)
 """The reasons that cut an answer short, perhaps inside a call."""
@@ -98,18 +105,23 @@ class AnthropicDecoder(AnswerReader):
         data = sent.data.strip()
         if self.is_over or not data:
             return
-        self.data_events += 1
         if data == DONE:
+            self.data_events += 1
             self._finish()
             return
         if sent.event == "error":
             self._fail(self._errors.from_stream(decode_json(data)))
             return
         event = self._decoded(data)
+        kind = as_object(decode_json(data)).get("type") if event is None else event.type
+        name = kind if isinstance(kind, str) and kind else sent.event
+        if name not in EVENTS:
+            return
+        self.data_events += 1
         if event is None:
             self._fail(ProtocolViolation("The upstream sent an event that is no part of an answer."))
-            return
-        self._read(event, event.type if isinstance(event.type, str) and event.type else sent.event, data)
+        else:
+            self._read(event, name, data)
 
     def _decoded(self, data: bytes) -> MessagesEvent | None:
         event = decode_event(data)
@@ -137,7 +149,7 @@ class AnthropicDecoder(AnswerReader):
                 self._stop = event.delta
         elif name == "message_stop":
             self._finish()
-        elif name == "error" or event.error:
+        elif event.error or name == "error":
             self._fail(self._errors.from_stream(decode_json(data)))
         elif name == "message" and event.content is not None:
             self._read_message(event)

@@ -22,6 +22,7 @@ import msgspec
 
 from pipeline.errors import (
     AuthenticationError,
+    BodyTooLarge,
     ContextLengthExceeded,
     ModelNotFound,
     PaymentRequired,
@@ -47,6 +48,7 @@ UNKNOWN_MODEL = Outcome(ModelNotFound, "The upstream does not know this model.")
 GONE = Outcome(UpstreamUnusable, "The upstream does not know the configured endpoint.", "upstream_endpoint_gone")
 MOVED = Outcome(UpstreamUnusable, "The upstream redirects to another address, which is never followed.", "upstream_endpoint_gone")
 REFUSED = Outcome(RequestError, "The upstream refused the request.")
+TOO_LARGE = Outcome(BodyTooLarge, "The request is larger than the upstream takes.")
 TOO_LONG = Outcome(ContextLengthExceeded, "The conversation is too long for the model.")
 RATE_LIMIT = Outcome(RateLimited, "The upstream limits the rate of requests.")
 QUOTA = Outcome(QuotaExceeded, "The account's usage limit at the upstream is reached.")
@@ -121,6 +123,7 @@ STATUSES = {
     408: TIMED_OUT,
     409: UNAVAILABLE,
     410: GONE,
+    413: TOO_LARGE,
     425: UNAVAILABLE,
     429: RATE_LIMIT,
     501: GONE,
@@ -150,11 +153,11 @@ GENERAL_WORDS = {
     "image_content_policy_violation": REFUSED,
     "not_found": GONE,
     "not_found_error": GONE,
-    "request_too_large": REFUSED,
+    "request_too_large": TOO_LARGE,
 }
 
 # what another upstream would say of the request too, whatever the status is
-_OF_THE_REQUEST = (REFUSED, TOO_LONG)
+_OF_THE_REQUEST = (REFUSED, TOO_LONG, TOO_LARGE)
 _WORD = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _PARAM = re.compile(r"[\w.\[\]-]{1,100}", re.ASCII)
 

@@ -1,10 +1,11 @@
 r"""The answer of a website's chat endpoint: the "UI message stream" of the AI SDK (versions 5 to 7), bytes to events.
 
 Theory of operation: the body is an event stream; the data of each event are one JSON object with a `type` (`Part`), and `[DONE]` may be its last
-event. Text and reasoning come in deltas, and what opens and closes them says nothing that an event would. Older spellings are read too (`TEXT`,
-`THOUGHT`, `CALL_BEGINS` …). A tool call waits for the end of its step, because only then it is known whose it is: if its result came, or the website
-says that a provider runs it, the website ran a tool of its own, which a Notice names; any other is a `NativeToolCall`, and whether its tool is one of
-the client's is for the machine. A call that the website does not know or could not check (`tool-input-error`) is one of those.
+event. Text and reasoning come in deltas of blocks (`ui_message_blocks`). Older spellings are read too (`TEXT`, `THOUGHT`, `CALL_BEGINS` …). A tool
+call waits for the end of its step, because only then it is known whose it is: if its result came, or the website says that a provider runs it, the
+website ran a tool of its own, which a Notice names; any other is a `NativeToolCall`, and whether its tool is one of the client's is for the machine.
+A call that the website does not know or could not check (`tool-input-error`) is one of those. The website's ids of calls may be any text, and the
+same ones in each answer, so that they stay here.
 
 What ends an answer properly: `finish`, which is the last that such a stream says of itself, and counts at once, since a server may save the
 conversation before it closes; or `[DONE]` alone, for servers that are told to leave `finish` out: they write it when their stream came to its end,
@@ -28,6 +29,7 @@ from pipeline.wire.json_values import as_object, decode_json
 from pipeline.wire.openai_answer import DONE, AnswerReader
 from pipeline.wire.openai_chunks import mended, text_of
 from pipeline.wire.sse import MAX_EVENT_BYTES, ServerSentEvent
+from pipeline.wire.ui_message_blocks import BEGINNINGS, Blocks
 from pipeline.wire.ui_message_usage import read_ui_usage
 from pipeline.wire.website_errors import WebsiteErrors, is_page
 
@@ -62,6 +64,7 @@ class Part(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     """One event of the stream; which of the fields it has depends on its `type`. `input` and `args` stay as they were written."""
 
     type: Json = None
+    id: Json = None
     delta: Json = None
     text_delta: Json = None
     text: Json = None
@@ -87,8 +90,7 @@ _PARTS = msgspec.json.Decoder(Part)
 class _Call:
     """What is known of one call of the step."""
 
-    def __init__(self, call_id: str) -> None:
-        self.id = call_id
+    def __init__(self) -> None:
         self.name = ""
         self.pieces: list[str] = []
         self.arguments: str | None = None
@@ -117,6 +119,7 @@ class UiMessageDecoder(AnswerReader):
         self._max_held_bytes = max_event_bytes
         self._has_begun = False
         self._calls: dict[str, _Call] = {}
+        self._blocks = Blocks()
         self._held_bytes = 0
         self._noted: set[str] = set()
 
@@ -176,6 +179,7 @@ class UiMessageDecoder(AnswerReader):
         if kind in TEXT or kind in THOUGHT:
             text = next((text for text in (part.delta, part.text_delta, part.text) if isinstance(text, str)), "")
             if text:
+                text = self._blocks.said(text, part.id, is_text=kind in TEXT)
                 self._events.append(TextDelta(text) if kind in TEXT else ThinkingDelta(text))
             return
         if part.message_metadata is not None:
@@ -183,7 +187,10 @@ class UiMessageDecoder(AnswerReader):
         if kind in CALL_PARTS:
             self._read_call(kind, part, size)
         elif kind in STEP_ENDS:
+            self._blocks.next_step()
             self._release()
+        elif kind in BEGINNINGS:
+            self._blocks.begin(part.id, is_text=BEGINNINGS[kind])
         elif kind == "finish":
             self._count({"usage": part.usage, "totalUsage": part.total_usage})
             self._finish(part.finish_reason if isinstance(part.finish_reason, str) and part.finish_reason else None)
@@ -203,14 +210,17 @@ class UiMessageDecoder(AnswerReader):
         name, call = text_of(part.tool_name), self._call(text_of(part.tool_call_id))
         call.name = name or call.name
         call.is_its_own = call.is_its_own or part.provider_executed is True
-        if kind in CALL_GROWS:
+        if kind in CALL_WAS_RUN:
+            # the website gives a call that it does not know an error for a result
+            call.is_its_own = call.is_its_own or not call.is_unknown
+        elif call.arguments is not None and kind not in CALL_BEGINS:
+            self._note("late_arguments", "the website told the arguments of a native call a second time; what it told first stays")
+        elif kind in CALL_GROWS:
             call.pieces.append(next((text for text in (part.input_text_delta, part.args_text_delta) if isinstance(text, str)), ""))
         elif kind in CALL_IS_WHOLE or kind in CALL_IS_UNKNOWN:
             call.is_unknown = kind in CALL_IS_UNKNOWN
             call.arguments = _written(part.input) or _written(part.args) or "".join(call.pieces)
-        elif kind in CALL_WAS_RUN:
-            # the website gives a call that it does not know an error for a result
-            call.is_its_own = call.is_its_own or not call.is_unknown
+            call.pieces.clear()
         self._held_bytes += size
         if self._held_bytes > self._max_held_bytes:
             self._fail(ProtocolViolation(f"The upstream sent tool calls of more than {self._max_held_bytes} bytes.", code="tool_call_too_large"))
@@ -222,7 +232,7 @@ class UiMessageDecoder(AnswerReader):
             self._calls[f"\0{len(self._calls)}"] = self._calls.pop(call_id)
             call = None
         if call is None:
-            call = self._calls[call_id] = _Call(call_id)
+            call = self._calls[call_id] = _Call()
         return call
 
     def _release(self) -> None:
@@ -235,7 +245,7 @@ class UiMessageDecoder(AnswerReader):
             elif call.arguments is None:
                 self._note("call_cut", "the website never said that a native call is whole; it was left out")
             else:
-                self._events.append(NativeToolCall(call.id, call.name, call.arguments))
+                self._events.append(NativeToolCall("", call.name, call.arguments))
         self._calls.clear()
         self._held_bytes = 0
 

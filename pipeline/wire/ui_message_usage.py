@@ -2,8 +2,10 @@
 
 Theory of operation: a decoded `usage` object comes in, and a `UsageReport` of measured counts goes out, or None where it does not count both the
 prompt and the answer. One of the two may be missing where their sum is there. Invariants: nothing raises; a count that is no whole number is none.
-What is left over in the object is kept as `extra`, as it was written.
+What is left over in the object is kept as `extra`, as it was written, but for the names that the APIs of our own clients have for their counts.
 """
+
+import re
 
 from pipeline.events import UsageReport
 from pipeline.request import Json
@@ -15,6 +17,9 @@ TOTAL = ("totalTokens",)
 CACHED, REASONING = ("cachedInputTokens",), ("reasoningTokens",)
 IN_DETAILS, OUT_DETAILS = "inputTokenDetails", "outputTokenDetails"
 """Names of counts, those of the current version first; in the details the cached ones are `cacheReadTokens`."""
+
+OTHERS = re.compile(r"(prompt|completion|input|output|total|cached?|reasoning)(_[a-z]+)*_tokens(_details)?|estimated")
+"""The counts of OpenAI's and Anthropic's APIs: a client would take them for those of this answer."""
 
 _MAX_COUNT = 2**53
 
@@ -43,8 +48,8 @@ def read_ui_usage(value: Json) -> UsageReport | None:
 
 def _unread(fields: dict[str, Json]) -> dict[str, Json]:
     """What is none of our own counts: a cost, or further details."""
-    read = {*PROMPT, *COMPLETION, *TOTAL, *CACHED, *REASONING, IN_DETAILS, OUT_DETAILS, "estimated"}
-    extra = {name: value for name, value in fields.items() if name not in read and value is not None}
+    read = {*PROMPT, *COMPLETION, *TOTAL, *CACHED, *REASONING, IN_DETAILS, OUT_DETAILS}
+    extra = {name: value for name, value in fields.items() if name not in read and not OTHERS.fullmatch(name) and value is not None}
     for name, known in ((IN_DETAILS, "cacheReadTokens"), (OUT_DETAILS, "reasoningTokens")):
         details = {key: value for key, value in as_object(fields.get(name)).items() if key != known and value is not None}
         if details:

@@ -43,6 +43,7 @@ from pipeline.events import (
     ToolCallStart,
     UsageReport,
 )
+from pipeline.messages_fields import REFUSED
 from pipeline.models import Price
 from tests.support.messages_reader import MessagesReader, read_events
 
@@ -221,7 +222,7 @@ def test_a_failed_stream_ends_with_one_error():
     emitter = stream()
     emitter.feed([TextDelta("a")])
     assert read_events(emitter.feed([Failed(UpstreamUnavailable("Gone."))])) == [
-        {"type": "error", "error": {"type": "api_error", "message": "Gone.", "code": "upstream_unavailable"}}
+        {"type": "error", "error": {"type": "overloaded_error", "message": "Gone.", "code": "upstream_unavailable"}}
     ]
     assert emitter.feed([]) == b""
     assert emitter.error is not None
@@ -244,6 +245,7 @@ def test_what_it_cost_stands_beside_the_usage():
         (PermissionDenied("x"), "permission_error"),
         (QuotaExceeded("x"), "rate_limit_error"),
         (Draining("x"), "overloaded_error"),
+        (UpstreamUnavailable("x"), "overloaded_error"),
         (UpstreamTimeout("x"), "timeout_error"),
         (UpstreamUnusable("x"), "api_error"),
         (PenstockError("x"), "api_error"),
@@ -292,7 +294,7 @@ def test_reasoning_may_be_signed_without_its_text():
     assert reader.complete == [{"type": "thinking", "thinking": "", "signature": "c2lnbmVk"}, {"type": "text", "text": "a"}]
 
 
-def test_a_code_of_the_api_s_own_stands_in_the_details_too():
-    error = UnsupportedParameter("x", code="thread_unsupported_request", param="thread")
-    said = error_body(error)["error"]
-    assert (said["details"], said["code"], said["param"]) == ({"error_code": "thread_unsupported_request"}, "thread_unsupported_request", "thread")
+@pytest.mark.parametrize("row", REFUSED.values(), ids=REFUSED)
+def test_a_code_of_the_api_s_own_stands_in_the_details_too(row):
+    said = error_body(UnsupportedParameter("x", code=row.code, param=row.name))["error"]
+    assert (said["details"], said["code"], said["param"]) == ({"error_code": row.code}, row.code, row.name)

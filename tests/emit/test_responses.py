@@ -7,6 +7,7 @@ import pytest
 from pipeline.echo import Echo
 from pipeline.emit.base import AnswerHead
 from pipeline.emit.responses import KEEPALIVE, ResponsesStream, responses_dialect
+from pipeline.emit.responses_object import usage_fields
 from pipeline.emit.whole import Whole
 from pipeline.errors import ContextLengthExceeded, PenstockError, RateLimited, StreamCut
 from pipeline.events import (
@@ -356,3 +357,9 @@ def test_an_object_can_be_changed_without_changing_another():
     assert second.response is not None
     first.response["output"][0]["content"][0]["annotations"].append("mine")
     assert second.response["output"][0]["content"][0]["annotations"] == []
+
+
+@pytest.mark.parametrize(("told", "counted"), [(7, 7), (0, 0), (-1, 0), (True, 0), ("7", 0), (None, 0)])
+def test_tokens_that_were_written_into_the_upstreams_cache(told, counted):
+    fields = usage_fields(UsageReport(20, 1, extra={"cache_creation_input_tokens": told}), None)
+    assert fields["input_tokens_details"] == {"cached_tokens": 0, "cache_write_tokens": counted}

@@ -86,6 +86,7 @@ def random_setup(chance: Random) -> Setup:
             dialects=pick((), tuple(DIALECTS), (chance.choice(list(DIALECTS)),)),
             trigger=pick("", TRIGGER),
             hidden_prefix_hold_chars=pick(0, 1, 40),
+            markers=pick(True, False),
         ),
         parallel=pick(True, False),
     )

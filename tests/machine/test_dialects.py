@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.events import Event, TextDelta, ToolCallEnd, ToolCallStart, UpstreamEvent
-from pipeline.machine.answer import AnswerMachine, Markup
+from pipeline.events import Event, Notice, TextDelta, ThinkingDelta, ToolCallEnd, ToolCallStart, UpstreamEvent
+from pipeline.machine.answer import AnswerMachine, Markup, taught
 from pipeline.machine.forms.dialects import DIALECTS
 from pipeline.machine.tools.inventory import Malformed, ToolPolicy, Unknown
 from tests.machine.notation import TOOLS, B, E, S, b, e
@@ -46,7 +46,8 @@ def said(text: str, **options) -> list[str]:
 @pytest.mark.parametrize("name", ALL)
 def test_each_example_is_a_call(name, malformed):
     text = f"On it.\n{DIALECTS[name].example}\n\nDone."
-    assert said(text, malformed=malformed) == ["text On it.\n", READ, "text Done.", CALLS]
+    assert said(text, malformed=malformed) == ["text On it.\n", READ, "text \n\nDone.", CALLS]
+    assert said(DIALECTS[name].example + "\n\nDone.") == [READ, "text Done.", CALLS]
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -109,6 +110,94 @@ def test_variants(text, expected):
 def test_a_trigger_parts_a_call_from_an_example():
     example = DIALECTS["invoke"].example
     assert said(f"Like {example}, so:\n[[go]]{example}", trigger="[[go]]") == [f"text Like {example}, so:\n", READ, CALLS]
+
+
+@pytest.mark.parametrize(
+    ("before", "between", "behind", "expected"),
+    [
+        ("I call", "", " and wait", ["text I call", READ, READ, "text  and wait", CALLS]),
+        ("I call ", "\n", "\n", ["text I call ", READ, READ, CALLS]),
+        ("I call", "\n", "", ["text I call", READ, READ, CALLS]),
+        ("I call", "\n", "now", ["text I call", READ, READ, "text \nnow", CALLS]),
+        ("", "\n", "\nDone", [READ, READ, "text Done", CALLS]),
+        ("On", " " * 30, " " * 30 + "it", ["text On", READ, READ, f"text {' ' * 16}it", CALLS]),
+        ("On", " so ", " it", ["text On", READ, "text  so ", READ, "text  it", CALLS]),
+    ],
+)
+def test_words_on_both_sides_of_calls_stay_two_words(before, between, behind, expected):
+    example = DIALECTS["invoke"].example
+    assert said(f"{before}{example}{between}{example}{behind}") == expected
+
+
+def test_white_space_goes_with_a_call_in_the_thinking():
+    machine = AnswerMachine(new_id=lambda: "call_1", tools=TOOLS, markup=taught(Markup(), "[[go]]"))
+    events = machine.feed([ThinkingDelta(f"so [[go]]{DIALECTS['invoke'].example} then"), TextDelta("x"), ENDED])
+    assert [event.text for event in events if isinstance(event, ThinkingDelta)] == ["so ", "then"]
+
+
+TOKENS = f"</think>a <|final|>b </think> {B}{b}\nRead\n{S}path\na\n{e}{E}<|final|>"
+
+
+@pytest.mark.parametrize("field", [TextDelta, ThinkingDelta])
+@pytest.mark.parametrize("trigger", ["", "@@0123456789ab@@"])
+def test_where_another_prompt_was_sent_composer_s_markers_are_text(trigger, field):
+    for pieces in splits(TOKENS, seeds=5):
+        machine = AnswerMachine(new_id=lambda: "call_1", tools=TOOLS, markup=taught(Markup(hidden_prefix_hold_chars=50), trigger))
+        events = [event for piece in [*map(field, filter(None, pieces)), ENDED] for event in machine.feed([piece])]
+        assert {type(event) for event in events[:-1]} <= {field, Notice}
+        assert "".join(event.text for event in events if isinstance(event, field)) == TOKENS
+        assert [event.code for event in events if isinstance(event, Notice)] == ["empty_answer"] * (field is ThinkingDelta)
+
+
+def test_what_the_operator_switched_on_is_read_there_too():
+    text = DIALECTS["bracket"].example
+    machine = AnswerMachine(new_id=lambda: "call_0", tools=TOOLS, markup=taught(Markup(dialects=("bracket",)), "@@0123456789ab@@"))
+    assert lines(machine.feed([TextDelta(text), ENDED])) == [READ, CALLS]
+
+
+@pytest.mark.parametrize("space", ["", " ", "\n", "\r\n  ", " " * 16])
+def test_white_space_may_stand_behind_the_trigger(space):
+    example = DIALECTS["invoke"].example
+    assert said(f"So:\n[[go]]{space}{example}", trigger="[[go]]") == ["text So:\n", READ, CALLS]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"[[go]]{' ' * 17}{DIALECTS['invoke'].example}",
+        f"[[go]] so {DIALECTS['invoke'].example}",
+        f"[[go] {DIALECTS['invoke'].example}",
+        "[[go]] <invoke nam",
+        "[[go]]  ",
+        "[[[[[[go",
+        "[[go]][[go]]<invoke",
+    ],
+)
+def test_what_only_begins_like_a_trigger_is_text(text):
+    assert said(text, trigger="[[go]]") == [f"text {text}", STOP]
+
+
+def test_a_trigger_behind_half_of_itself():
+    example = DIALECTS["invoke"].example
+    assert said(f"[[[go]]{example}[[g[[go]]\n{example}", trigger="[[go]]") == ["text [", READ, "text [[g", READ, CALLS]
+
+
+def test_what_is_held_for_a_trigger_is_bounded():
+    machine = AnswerMachine(new_id=lambda: "call_1", tools=TOOLS, markup=taught(Markup(), "@@0123456789ab@@"))
+    worst = sent = 0
+    text = f"x@@0123456789ab@@{' ' * 16}<invoke name! @@@@ -1,2 @@012 " * 3 + "."
+    for arrived, character in enumerate(text, start=1):
+        sent += sum(len(event.text) for event in machine.feed([TextDelta(character)]) if isinstance(event, TextDelta))
+        worst = max(worst, arrived - sent)
+    assert sent == len(text)
+    assert 0 < worst <= len("@@0123456789ab@@") + 16 + len('<invoke name="')
+
+
+def test_a_trigger_of_its_own_needs_nothing_compiled(monkeypatch):
+    AnswerMachine(new_id=lambda: "call_1", markup=taught(Markup(), "@@0123456789ab@@"))
+    monkeypatch.setattr("re.compile", None)
+    for number in range(100):
+        AnswerMachine(new_id=lambda: "call_1", markup=taught(Markup(), f"@@{number:012}@@"))
 
 
 def test_composer_s_own_markers_stay_what_they_are():

@@ -53,6 +53,29 @@ def test_the_place_of_the_fault_is_named():
         decode_body(b'{"a": NaN}')
 
 
+@pytest.mark.parametrize(
+    ("body", "digits", "place"),
+    [
+        (b'{"a": "x\\ud83d"}', "ud83d", 8),
+        (b'{"a": "\\uD83D cut", "b": 1}', "uD83D", 7),
+        (b'{"a": "\\ud83d\\u0041"}', "ud83d", 7),
+        (b'{"a": "\\ude00"}', "ude00", 7),
+        (b'{"a": "\\\\\\ud83d"}', "ud83d", 9),
+        (b'{"a": "\\ud83d\\ude00\\ude00"}', "ude00", 19),
+    ],
+)
+def test_half_of_a_surrogate_pair_is_named(body, digits, place):
+    with pytest.raises(MalformedBody) as caught:
+        decode_body(body)
+    assert caught.value.message == f"The body holds half of a surrogate pair (\\{digits}), which is no character (near byte {place})."
+
+
+@pytest.mark.parametrize("body", [b'{"a": "\\ud83d', b'{"a": "\\ud83d\\', b'{"a": "\\ud83d\\ud', b'{"a": "\\\\ud83d"', b'{"a": "\\ud83d\\ude00"'])
+def test_a_body_that_ends_too_early_is_not_taken_for_that(body):
+    with pytest.raises(MalformedBody, match="it ends too early"):
+        decode_body(body)
+
+
 def nested(depth):
     """An object around arrays, `depth` containers in all."""
     return b'{"a":' + b"[" * (depth - 1) + b"]" * (depth - 1) + b"}"

@@ -59,7 +59,8 @@ def without_spelling(request: Request) -> list[Message]:
 
 
 def _shown(message: Message) -> list[Part]:
-    return [msgspec.structs.replace(part, path="") if isinstance(part, ImagePart) else part for part in message.parts]
+    shown = [msgspec.structs.replace(part, path="") if isinstance(part, ImagePart) else part for part in message.parts]
+    return [part for part in shown if part != TextPart("\n")]  # which stands between the texts of a Messages body alone
 
 
 def _words(message: Message) -> list[str]:

@@ -169,6 +169,7 @@ def test_of_two_forms_of_the_answer_the_newer_place_counts():
     [
         (None, None, (False, None, None)),
         (None, {"effort": "high"}, (False, None, "high")),
+        ({"type": "disabled"}, {"effort": "high"}, (False, None, None)),
         ({"type": "disabled"}, None, (False, None, None)),
         ({"type": "adaptive"}, None, (True, None, "medium")),
         ({"type": "between_tools"}, None, (True, None, "medium")),

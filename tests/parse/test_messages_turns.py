@@ -6,6 +6,7 @@ import pytest
 
 from pipeline.events import Notice
 from pipeline.parse.messages_blocks import DROPPED
+from pipeline.request import BlockKind as K
 from pipeline.request import ImagePart, Message, OpaquePart, Role, TextPart, Thought, ToolCall
 from tests.support.messages_requests import (
     BASH,
@@ -26,6 +27,7 @@ from tests.support.messages_requests import (
 ASSISTANT, SYSTEM, TOOL, USER = Role.ASSISTANT, Role.SYSTEM, Role.TOOL, Role.USER
 PDF = {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0="}, "title": "a.pdf"}
 PLAIN = {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "A fact."}, "title": "Facts"}
+ABOUT = {"type": "document", "source": {"type": "content", "content": "A fact."}, "context": "Of 1999.", "title": None}
 FOUND = {"type": "search_result", "title": "Trio", "source": "https://a.example", "content": [text("Structured."), text("Concurrency.")]}
 REFERENCE = {"type": "tool_reference", "tool_name": "WebSearch"}
 
@@ -66,14 +68,16 @@ def test_a_system_message_stands_where_it_was_sent():
             {"type": "image", "source": {"type": "url", "url": "https://a.example/b.png"}, **CACHED},
             ImagePart("https://a.example/b.png", extra=CACHED, path="messages[0].content[1]"),
         ),
-        (PLAIN, TextPart("A fact.", {"document": PLAIN})),
+        (PLAIN, TextPart("Facts\nA fact.", {"document": PLAIN})),
+        (ABOUT, TextPart("Of 1999.\nA fact.", {"document": ABOUT})),
         (FOUND, TextPart("Trio\nhttps://a.example\nStructured.\nConcurrency.", {"search_result": FOUND})),
         ({"type": "compaction", "content": "So far."}, TextPart("So far.", {"compaction": {"type": "compaction", "content": "So far."}})),
     ],
 )
 def test_a_block_is_a_part(block, part):
     [message] = messages_of(user("x", block))
-    assert message == Message(USER, (TextPart("x"), part))
+    between = (TextPart("\n"),) if isinstance(part, TextPart) else ()
+    assert message == Message(USER, (TextPart("x"), *between, part))
 
 
 @pytest.mark.parametrize(("content", "words"), [("A fact.", "A fact."), ([text("A"), text("fact.")], "A\nfact.")])
@@ -154,6 +158,7 @@ def test_text_calls_and_thoughts_are_one_message():
         (ToolCall("toolu_1", "Bash", f'{{"command":"é\\n","n":{2**70},"x":1.0}}', extra={**CACHED, "caller": {"type": "direct"}}),),
         reasoning="First.\n\nThen.",
         thoughts=(Thought("First.", "c2ln"), Thought(redacted="AAAA"), Thought("Then.")),
+        order=(K.THOUGHT, K.THOUGHT, K.PART, K.PART, K.THOUGHT, K.CALL, K.PART, K.PART),
     )
     assert (request.ignored, request.notices) == ((), ())
 
@@ -198,7 +203,7 @@ def test_results_come_before_the_rest_of_the_users_message():
             tool_call_id="a",
             extra=CACHED,
         ),
-        Message(USER, (TextPart("First."), TextPart("Second.")), extra={"name": "Ann"}),
+        Message(USER, (TextPart("First."), TextPart("\n"), TextPart("Second.")), extra={"name": "Ann"}),
     )
     assert request.notices == ()
 

@@ -4,7 +4,9 @@ import pytest
 
 from pipeline.errors import UnsupportedParameter
 from pipeline.prompt.foreign import in_dialect
-from pipeline.request import ImagePart, Message, OpaquePart, Request, Role, TextPart, Tool, ToolCall
+from pipeline.prompt.messages_profile import BLOCKS_IN_TEXT
+from pipeline.prompt.unread import BLOCKS_AS_TEXT
+from pipeline.request import ImagePart, Message, OpaquePart, Options, Request, Role, TextPart, Tool, ToolCall
 
 MARK = {"cache_control": {"type": "ephemeral"}}
 SAID = (
@@ -38,6 +40,30 @@ def test_anthropic_s_fields_are_not_for_others():
     assert not any(call.extra for message in foreign.messages for call in message.tool_calls)
     assert not foreign.tools[0].extra
     assert foreign.dialect == "openai"
+
+
+def test_a_block_that_is_sent_as_its_text_is_not_named_but_what_the_text_leaves_out_is():
+    document = {"type": "document", "source": {"type": "text", "data": "A."}, "title": "T", "citations": {"enabled": True}, "cache_control": {"x": 1}}
+    found = {"type": "search_result", "source": "s", "title": "t", "content": [], "citations": {}}
+    parts = TextPart("T\nA.", {"document": document}), TextPart("t\ns", {"search_result": found})
+    asked = Request("m", (Message(Role.USER, parts),), dialect="anthropic")
+    assert in_dialect(asked, "openai").ignored == ("messages.content.citations", "messages.content.cache_control")
+    # the same words of another API's client are a field of theirs
+    theirs = Request("m", (Message(Role.USER, parts[:1]),))
+    assert in_dialect(theirs, "anthropic").ignored == ("messages.content.document",)
+
+
+def test_all_blocks_that_become_text_are_known_here():
+    assert BLOCKS_AS_TEXT.keys() == BLOCKS_IN_TEXT
+
+
+@pytest.mark.parametrize(
+    ("effort", "names"), [("high", ("output_config.task_budget",)), (None, ("output_config.effort", "output_config.task_budget"))]
+)
+def test_what_is_left_of_the_output_s_settings_is_named(effort, names):
+    config = {"effort": "high", "task_budget": {"total": 9}}
+    asked = Request("m", (), options=Options(reasoning_effort=effort), extra={"output_config": config}, dialect="anthropic")
+    assert in_dialect(asked, "openai").ignored == names
 
 
 def test_marks_of_a_cache_reach_anthropic_from_every_client():

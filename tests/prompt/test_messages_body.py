@@ -413,7 +413,8 @@ def test_fields_that_would_choose_a_host_never_pass():
     ("thinking", "profile", "becomes", "ignored", "codes"),
     [
         ({"type": "adaptive"}, {}, {"type": "adaptive"}, (), []),
-        ({"type": "between_tools"}, {"thinking": "budget"}, {"type": "between_tools"}, (), []),
+        ({"type": "between_tools"}, {}, {"type": "between_tools"}, (), []),
+        ({"type": "between_tools"}, {"thinking": "budget"}, {"type": "enabled", "budget_tokens": 8192}, (), []),
         ({"type": "disabled"}, {}, {"type": "disabled"}, (), []),
         ({"type": "enabled", "budget_tokens": 5000}, {"thinking": "off"}, None, ("thinking",), []),
         ({"type": "adaptive"}, {"thinking": "budget"}, {"type": "enabled", "budget_tokens": 8192}, (), []),

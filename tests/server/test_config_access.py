@@ -10,14 +10,25 @@ import pytest
 
 from pipeline.credential import Credential, Kind, Secret
 from pipeline.upstream.composer_write import FIXED_HEADERS
-from pipeline.upstream.website import FIXED_HEADERS as FIXED_FOR_WEBSITES
+from pipeline.upstream.post_headers import FIXED_HEADERS as FIXED_FOR_WEBSITES
 from server.config_secrets import WELL_KNOWN
 from server.config_text import show
 from server.keys import hash_of
 from server.settings import GatewayKey, Settings
-from server.upstream_settings import Composer, KeyedUpstream, OpenAIChat, OpenAICompatible, OpenAIResponses, Profile, SdkBridge, Website
+from server.upstream_settings import (
+    Anthropic,
+    ApiServer,
+    Composer,
+    KeyedUpstream,
+    OpenAIChat,
+    OpenAIResponses,
+    Profile,
+    SdkBridge,
+    Website,
+)
 from tests.support.settings_files import load, problems, usual_umask
 
+WEBSITE = '[upstreams.w]\nkind = "website"\nurl = "https://w.example/api/chat"\n'
 COMPOSER = '[upstreams.c]\nkind = "composer"\nbase_url = "https://b.example"\nendpoint = "/x.Y/Z"\n'
 OPENAI = '[upstreams.o]\nkind = "openai-chat"\nbase_url = "https://o.example/v1"\n'
 OWN = 'api_key_env = "OWN_KEY"\n'
@@ -275,6 +286,15 @@ class TestWhoMayComeIn:
             assert problems(tmp_path, ALICE + COMPOSER + OWN, OWN_KEY=KEY, **{name: value}) == [said]
         assert load(tmp_path, ALICE + COMPOSER + OWN, OWN_KEY=KEY).settings.upstreams["c"].has_own_key
 
+    @pytest.mark.parametrize("header", ["Cookie", "x-session-token", "X-Api-Key"])
+    def test_so_does_a_credential_in_a_website_s_header(self, tmp_path, header):
+        toml = f'{WEBSITE}headers = {{ {header} = "sid=canary", x-team = "blue" }}\n'
+        [said] = problems(tmp_path, toml, **OUTSIDE)
+        assert said.startswith(f"upstreams.w.headers.{header}: a Cursor key of the operator's is for this machine alone")
+        assert "canary" not in said
+        assert load(tmp_path, toml).settings.upstreams["w"].takes_callers_key
+        assert load(tmp_path, WEBSITE + 'headers = { x-team = "blue" }\n', **OUTSIDE)
+
 
 class TestAddresses:
     @pytest.mark.parametrize(
@@ -288,11 +308,11 @@ class TestAddresses:
         what = "a path that begins with one /, or https://host" if key == "endpoint" else "https://host or http://host"
         assert said.startswith(f"upstreams.c.{key}: expected {what}, with a port or a path if needed")
 
-    @pytest.mark.parametrize("kind", ["openai-chat", "openai-responses"])
+    @pytest.mark.parametrize("kind", ["openai-chat", "openai-responses", "anthropic"])
     def test_a_query_that_is_no_key(self, tmp_path, kind):
         toml = f'[upstreams.o]\nkind = "{kind}"\nbase_url = "https://o.example/openai/v1?{{}}"\n'
         upstream = load(tmp_path, toml.format("api-version=preview&a=") + 'api_key_header = "api-key"').settings.upstreams["o"]
-        assert isinstance(upstream, OpenAICompatible)
+        assert isinstance(upstream, ApiServer)
         assert (upstream.base_url, upstream.api_key_header) == ("https://o.example/openai/v1?api-version=preview&a=", "api-key")
         for query in (f"key={KEY}", f"v=1&API%4bey={KEY}", f"access_token={KEY}", "sig%6eature="):
             assert problems(tmp_path, toml.format(query)) == [
@@ -331,6 +351,17 @@ class TestAddresses:
             [said] = problems(tmp_path, toml + more, OWN_KEY=KEY)
             assert said.startswith("upstreams.o.base_url: a key would be sent there, in clear")
 
+    def test_a_credential_in_a_website_s_header_is_not_sent_in_clear(self, tmp_path):
+        plain = WEBSITE.replace("https:", "http:") + 'credential = "none"\n'
+        assert load(tmp_path, plain + 'headers = { x-team = "blue" }\n')
+        [said] = problems(tmp_path, plain + 'headers = { Cookie = "sid=canary" }\n')
+        assert said.startswith("upstreams.w.url: a key would be sent there, in clear")
+        assert load(tmp_path, plain.replace("w.example", "127.0.0.1:8000") + 'headers = { Cookie = "sid=canary" }\n')
+
+    def test_a_website_has_its_own_headers(self, tmp_path):
+        toml = f"{WEBSITE}[upstreams.w.headers]\n"
+        assert load(tmp_path, toml + 'X-Request-Id = "a"\nConnect-Protocol-Version = "1"\nUser-Agent = "b"')
+
     def test_a_composer_upstream_may_be_incomplete(self, tmp_path):
         """It answers 424 and says what is missing."""
         assert load(tmp_path, '[upstreams.c]\nkind = "composer"').settings.upstreams == {"c": Composer()}
@@ -350,15 +381,25 @@ class TestAddresses:
     def test_no_header(self, tmp_path, headers, expected):
         assert problems(tmp_path, f"{COMPOSER}[upstreams.c.headers]\n{headers}") == [f"upstreams.c.{expected}{FROM}"]
 
-    @pytest.mark.parametrize("kind", ["openai-chat", "openai-responses"])
+    @pytest.mark.parametrize("kind", ["openai-chat", "openai-responses", "anthropic"])
     def test_headers_of_a_server_of_any_kind(self, tmp_path, kind):
         toml = OPENAI.replace("openai-chat", kind) + "[upstreams.o.headers]\n"
         upstream = load(tmp_path, toml + 'HTTP-Referer = "https://a.example"\nX-Title = "canary"').settings.upstreams["o"]
-        assert isinstance(upstream, OpenAICompatible)
+        assert isinstance(upstream, ApiServer)
         assert upstream.headers == {"HTTP-Referer": "https://a.example", "X-Title": "canary"}
         assert "canary" not in repr(upstream)
         for name in ("Authorization", "api-key", "X-API-Key", "Accept", "Content-Type", "Accept-Encoding", "Host", "Content-Length"):
             assert problems(tmp_path, f'{toml}{name} = "x"') == [f"upstreams.o.headers.{name}: the request has this header by itself{FROM}"]
+
+    def test_the_version_and_the_betas_of_anthropic_s_api_are_the_operator_s_to_say(self, tmp_path):
+        toml = OPENAI.replace("openai-chat", "anthropic") + OWN + '[upstreams.o.headers]\nanthropic-version = "2023-06-01"\nAnthropic-Beta = "a,b"\n'
+        upstream = load(tmp_path, toml, OWN_KEY=KEY).settings.upstreams["o"]
+        assert isinstance(upstream, Anthropic)
+        assert upstream.headers == {"anthropic-version": "2023-06-01", "Anthropic-Beta": "a,b"}
+        assert (upstream.api_key_header, upstream.credential()) == ("x-api-key", Credential(Kind.OWN, Secret(KEY)))
+        assert 'anthropic-version = "2023-06-01"' in show(load(tmp_path, toml, OWN_KEY=KEY))
+        [said] = problems(tmp_path, toml.replace("https:", "http:"), OWN_KEY=KEY)
+        assert said.startswith("upstreams.o.base_url: a key would be sent there, in clear")
 
     @pytest.mark.parametrize("name", sorted(FIXED_HEADERS))
     def test_no_header_that_would_not_be_sent(self, tmp_path, name):
@@ -411,8 +452,8 @@ def test_well_known_words_are_in_lower_case():
 
 
 def test_every_kind_says_what_the_rules_ask():
-    openai = [kind(base_url="https://o.example") for kind in (OpenAIChat, OpenAIResponses)]
-    for upstream in (*Settings().upstreams.values(), Composer(), SdkBridge(), Website(), *openai):
+    servers = [kind(base_url="https://o.example") for kind in (OpenAIChat, OpenAIResponses, Anthropic)]
+    for upstream in (*Settings().upstreams.values(), Composer(), SdkBridge(), Website(), *servers):
         assert upstream.cooldown_seconds >= 0
         # where the list is known, nobody is asked for it; where it is not, the ids are Cursor's or only the upstream knows them
         assert not (upstream.knows_its_models and upstream.lists_its_models)

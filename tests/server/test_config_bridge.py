@@ -57,7 +57,7 @@ class TestCommand:
 
     def test_one_that_does_not_is_named(self, tmp_path):
         (tmp_path / "text").write_text("no program")
-        for command, fault in (("./text", "it may not be executed"), ("./gone", "there is no such file"), ("./", "there is no such file")):
+        for command, fault in (("./text", "it may not be executed"), ("./gone", "there is no such file"), ("./", "it is a folder")):
             assert problems(tmp_path, f'{BRIDGE}command = ["{command}"]') == [
                 f'upstreams.sdk.command[0]: expected the path of a program, from the working directory, got "{command}": {fault}{FROM}'
             ]

@@ -10,10 +10,12 @@ from pipeline.wire.composer import encode_end, encode_text
 from server.cli import main
 from server.doctor import Finding, State, report, summary
 from server.doctor_trips import ServerTrips
+from tests.support import anthropic_words as anthropic
 from tests.support.composer_backend import composer_backend, json_reply
 from tests.support.composer_server import ENDPOINT, Received, Reply
 from tests.support.gateway_server import gateway_from
 from tests.support.openai_server import DONE, chunk, openai_server
+from tests.support.openai_server import Received as HttpReceived
 from tests.support.openai_server import text as openai_text
 from tests.support.processes import server_process
 from tests.support.settings_files import load
@@ -219,3 +221,27 @@ def test_the_command_says_when_something_is_wrong(capsys, tmp_path, monkeypatch)
     assert main(["doctor"]) == 1
     assert "1 thing needs mending" in capsys.readouterr().out
     assert main(["doctor", "--key-env", "NOT_SET_ANYWHERE"]) == 2
+
+
+def anthropic_answers(received: HttpReceived):
+    """A model of Anthropic's API that calls the tool when it is offered and not yet answered."""
+    wants_call = "tools" in received.json and "tool_result" not in received.body.decode()
+    if wants_call:
+        return [anthropic.START, *anthropic.called("get_weather", ['{"location": "Boston"}']), anthropic.end("tool_use")]
+    return [anthropic.START, *anthropic.spoken(["It is well."]), anthropic.end()]
+
+
+async def test_a_server_with_anthropic_s_api(tmp_path, monkeypatch):
+    monkeypatch.setenv("OWN_KEY", "sk-4f9a0c77-canary")
+    path = tmp_path / "penstock.toml"
+    async with openai_server(anthropic_answers, "/anthropic/v1/messages") as server:
+        path.write_text(f'[upstreams.a]\nkind = "anthropic"\nbase_url = "{server.origin}/anthropic"\napi_key_env = "OWN_KEY"\n')
+        report_lines = await findings(path, model="claude-sonnet-5")
+    assert [finding.check for finding in report_lines if finding.state is State.WRONG] == []
+    of_it = [finding for finding in report_lines if finding.subject == "a"]
+    assert [finding.state for finding in of_it] == [State.OK] * len(of_it)
+    checks = " / ".join(finding.check for finding in of_it)
+    for check in ("has an address", "accepts connections", "credential", "text round trip with claude-sonnet-5", "tool round trip with claude"):
+        assert check in checks
+    assert all(received.headers["x-api-key"] == "sk-4f9a0c77-canary" for received in server.requests)
+    assert "canary" not in repr(report_lines)

@@ -1,22 +1,27 @@
 """The doctor on the other ways to Cursor's models: the bridge of the SDK, from its program to a tool, and a website's stream."""
 
+import signal
 import socket
+import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
 from server.doctor import Finding, State, report
 from tests.support import sdk_scripts as sdk
 from tests.support import website_words as words
-from tests.support.composer_server import Reply
+from tests.support.composer_server import Cut, Late, Reply
 from tests.support.fake_bridge import fake_bridge
 from tests.support.fake_bridge_contract import error_reply
 from tests.support.fake_bridge_run import Run
 from tests.support.fake_bridge_steps import Call, Say, Step
 from tests.support.openai_server import Received, openai_server
 from tests.support.parameter_bench import trigger_of
+from tests.support.processes import PENSTOCK, clean_environment
 
 KEY = "user-key-1234567890"
 
@@ -122,6 +127,29 @@ class TestBridge:
         assert (refused.state, refused.fix) == (State.WRONG, "check the key")
         assert KEY not in repr(said)
 
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+    async def test_a_stop_signal_takes_the_bridge_along(self, tmp_path, number):
+        async with fake_bridge([]) as bridge:
+            bridge.faults["GetVersion"] = [[Late(30), Cut()]]
+            (tmp_path / "penstock.toml").write_text(bridge.table())
+            errors = (tmp_path / "errors").open("w")
+            temporary = tmp_path / "temporary"
+            temporary.mkdir()
+            command = [PENSTOCK, "doctor", "--config", str(tmp_path / "penstock.toml")]
+            environment = clean_environment(TMPDIR=str(temporary))
+            run = partial(trio.run_process, command, env=environment, cwd=tmp_path, check=False, stdout=subprocess.DEVNULL, stderr=errors)
+            async with trio.open_nursery() as nursery:
+                process = await nursery.start(run)
+                await bridge.until(lambda: bridge.to("GetVersion"), within_seconds=20)
+                process.send_signal(number)
+                process.send_signal(number)
+                with trio.fail_after(10):
+                    assert await process.wait() == 128 + number
+            assert bridge.starts[0].gone.is_set()
+            assert list(temporary.iterdir()) == []
+        errors.close()
+        assert (tmp_path / "errors").read_text() == f"penstock: stopped by {number.name}\n"
+
     async def test_another_upstream_s_look_starts_no_bridge(self, tmp_path):
         async with fake_bridge([]) as bridge:
             table = f"{bridge.table(api_key_env='MINE')}[upstreams.demo]\nkind = 'captured'\n"
@@ -152,6 +180,16 @@ class TestWebsite:
         assert states(said) == {State.OK}
         assert found(said, "accepts connections").state is State.OK
         assert found(said, "tool round trip").state is State.OK
+
+    @pytest.mark.parametrize(("dialects", "state"), [('"bracket"', State.OK), ("", State.WRONG)])
+    async def test_answers_are_read_as_the_table_says(self, tmp_path, dialects, state):
+        def brackets(received: Received) -> list[bytes]:
+            calls = trigger_of(received.json) and "18 degrees" not in repr(received.json)
+            return [words.START + words.text('[TOOL_CALL]get_weather[ARGS]{"location": "Boston"}' if calls else "It is well.") + words.END]
+
+        async with openai_server(brackets, words.ENDPOINT) as server:
+            said = await findings(tmp_path, f"{website(server.origin)}tools = {{ dialects = [{dialects}] }}\n")
+        assert found(said, "tool round trip").state is state
 
     async def test_one_that_wants_a_browser_is_named(self, tmp_path):
         page = Reply(403, b"<html><title>Just a moment</title></html>", {"content-type": "text/html"})

@@ -69,6 +69,31 @@ async def test_what_is_refused_ends_the_connection_with_one_error(request_, stat
             assert (await read_until(await server.send(HEALTH + b"\r\n"), b"}")).startswith(b"HTTP/1.1 200")
 
 
+ANTHROPIC = HOST + b"Anthropic-Version: 2023-06-01\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"
+
+
+@pytest.mark.parametrize(
+    ("request_", "has_param"),
+    [
+        (b"POST /v1/messages?beta=true HTTP/1.1\r\n" + HOST + b"X: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", False),
+        (b"POST /v1/models HTTP/1.1\r\n" + ANTHROPIC, False),
+        (CHUNKED + b"\r\nzz\r\n", True),
+        (b"nonsense\r\n\r\n", True),
+    ],
+    ids=["its path", "its header", "another's", "nobody knows whose"],
+)
+async def test_a_refusal_is_one_that_clients_of_anthropic_s_api_can_read(request_, has_param):
+    async with running_server(upstreams={"captured": ScriptedUpstream(HELLO)}) as server:
+        with trio.fail_after(2):
+            answer = await read_all(await server.send(request_))
+    head, _, body = answer.partition(b"\r\n\r\n")
+    said = json.loads(body)
+    assert (said["type"], said["error"]["type"], said["error"]["code"]) == ("error", "invalid_request_error", "bad_request")
+    assert ("param" in said["error"]) is has_param  # OpenAI's has one always
+    for name in (b"request-id", b"x-request-id"):
+        assert b"\r\n" + name + b": " + said["request_id"].encode() in head
+
+
 async def test_a_refused_head_request_has_no_body():
     async with running_server(upstreams={"captured": ScriptedUpstream(HELLO)}) as server:
         stream = await server.send(b"HEAD ?x HTTP/1.1\r\n" + HOST + b"\r\n")

@@ -1,13 +1,17 @@
 """`/v1/messages` over a real server: answers, counts, errors and models in the shape of Anthropic's API, and what of a request goes where."""
 
 import json
+import threading
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import pytest
+import trio
 
 from pipeline.errors import RateLimited
-from pipeline.events import Failed, Finish, FinishReason, Notice, TextDelta, ThinkingDelta, ToolCallDelta, ToolCallEnd, ToolCallStart
+from pipeline.events import Failed, Finish, FinishReason, Notice, TextDelta, ThinkingDelta, ToolCallDelta, ToolCallEnd, ToolCallStart, UsageReport
+from pipeline.prompt.foreign import in_dialect
 from pipeline.request import Role
 from server.settings import Settings
 from tests.support.gateway_server import gateway_from, running_server
@@ -137,6 +141,88 @@ async def test_tokens_are_counted_without_an_answer():
     assert few["estimated"] is True
     assert upstream.opened == 0
     assert (unknown.status_code, unknown.json()["error"]["type"]) == (404, "not_found_error")
+
+
+async def test_no_more_than_two_counts_are_made_at_once(monkeypatch):
+    lock, go_on, running, most = threading.Lock(), threading.Event(), 0, 0
+
+    def slow(*_):
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        go_on.wait(10)
+        with lock:
+            running -= 1
+        return UsageReport(7, 0)
+
+    monkeypatch.setattr("server.routes.messages.asked_usage", slow)
+    async with gateway() as (_, client), trio.open_nursery() as nursery:
+        for _ in range(5):
+            nursery.start_soon(partial(client.post, f"{PATH}/count_tokens", json=ASK))
+        while running < 2:
+            await client.get("/health")
+        for _ in range(20):  # time enough for the others, if they did not wait
+            assert (await client.get("/health")).status_code == 200
+        go_on.set()
+    assert most == 2
+
+
+class OfAnotherApi(ScriptedUpstream):
+    """Takes no parts that only Anthropic's API has."""
+
+    def write(self, request):
+        return super().write(in_dialect(request, "openai"))
+
+
+async def test_a_count_refuses_the_parts_that_an_answer_would():
+    pdf = {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0="}}
+    asked = ASK | {"messages": [{"role": "user", "content": [{"type": "text", "text": "Read."}, pdf]}]}
+    async with running_server(Settings(), {"captured": OfAnotherApi(ANSWER)}) as server, server.client(**VERSION) as client:
+        counted, answered = await client.post(f"{PATH}/count_tokens", json=asked), await client.post(PATH, json=asked)
+        assert (await client.post(f"{PATH}/count_tokens", json=ASK)).status_code == 200
+    assert (counted.status_code, counted.json()["error"]) == (400, answered.json()["error"])
+    assert counted.json()["error"]["param"] == "messages[0].content[1]"
+    async with gateway() as (_, client):
+        assert (await client.post(f"{PATH}/count_tokens", json=asked)).status_code == 200
+
+
+async def test_a_base_url_with_one_version_too_many_is_told():
+    async with gateway() as (_, client):
+        twice, other = await client.post("/v1/v1/messages", json=ASK), await client.post("/v1/v1/nothing", json=ASK)
+    assert (twice.status_code, twice.json()["error"]["type"]) == (404, "not_found_error")
+    assert "its base URL must not end in /v1." in twice.json()["error"]["message"]
+    assert "base URL" not in other.json()["error"]["message"]
+
+
+async def test_an_image_is_named_by_the_api_s_own_field(tmp_path):
+    toml = '[upstreams.one]\nkind = "captured"\n[routes."*"]\ntargets = [{ upstream = "one", model = "*" }]\n'
+    image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}
+    async with gateway_from(tmp_path, toml) as server, server.client(**VERSION) as client:
+        refused = await client.post(PATH, json=ASK | {"messages": [{"role": "user", "content": [image]}]})
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "messages[0].content[0].source")
+    assert refused.json()["error"]["message"].startswith("messages[0].content[0].source ")
+
+
+async def test_an_answer_that_is_no_json_is_told_by_the_api_s_own_field():
+    form = {"format": {"type": "json_schema", "schema": {"type": "object"}}}
+    async with gateway() as (_, client):
+        answer = await client.post(PATH, json=ASK | {"output_config": form})
+    assert answer.status_code == 502
+    assert answer.json()["error"]["message"].startswith("The model did not answer as output_config.format asks:")
+
+
+async def test_a_tool_that_no_call_in_text_can_name_is_told():
+    tool = READ | {"name": "read a file"}
+    async with gateway() as (upstream, client):
+        told = await client.post(PATH, json=ASK | {"tools": [tool, READ]})
+        unused = await client.post(PATH, json=ASK | {"tools": [tool], "tool_choice": {"type": "none"}})
+        upstream.writes_markers = False
+        native = await client.post(PATH, json=ASK | {"tools": [tool]})
+    assert told.headers["penstock-notices"] == "tool_name_unreadable"
+    assert [each.name for each in upstream.requests[0].tools] == ["read a file", "read"]
+    assert "penstock-notices" not in unused.headers
+    assert "penstock-notices" not in native.headers
 
 
 FAULTS = {

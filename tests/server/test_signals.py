@@ -101,7 +101,7 @@ def test_a_second_signal_stops_at_once(tmp_path, workers, is_deaf):
         assert said.count("second signal: stopping now") == 1, "a worker with nothing to do has ended before"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_to_every_process_at_once_is_one_signal(number):
     """A terminal sends Ctrl-C to the whole group, and a supervisor may send SIGTERM so; the parent passes it on besides."""
     with (
@@ -116,6 +116,36 @@ def test_a_signal_to_every_process_at_once_is_one_signal(number):
         said = errors_of(server)
         assert said.count("SIGTERM: draining") == 2
         assert "second signal: stopping now" not in said
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_terminal_that_is_closed_begins_a_stop_however_often_it_says_so(tmp_path, workers):
+    (tmp_path / "penstock.toml").write_text(SLOW)
+    (tmp_path / "penstock.toml").chmod(0o644)
+    with (
+        server_process(cwd=tmp_path, environment=clean_environment(PENSTOCK_SERVER__WORKERS=str(workers))) as server,
+        socket.create_connection(("127.0.0.1", server.port), 5) as busy,
+    ):
+        busy.sendall(REQUEST)
+        time.sleep(0.3)
+        for _ in range(3):
+            os.killpg(server.process.pid, signal.SIGHUP)
+            time.sleep(0.1)
+        assert server.process.poll() is None, "the stream goes on"
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(10) == 0
+        assert errors_of(server).count("second signal: stopping now") == 1
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_server_without_a_terminal_does_not_notice_its_end(workers):
+    command = ("nohup", PENSTOCK, "serve", "--port", "0")
+    with server_process(command, environment=clean_environment(PENSTOCK_SERVER__WORKERS=str(workers))) as server:
+        os.killpg(server.process.pid, signal.SIGHUP)
+        time.sleep(0.2)
+        assert server.process.poll() is None
+        assert httpx.get(f"{server.url}/ready", trust_env=False).status_code == 200
+        assert server.stop() == 0
 
 
 @pytest.mark.parametrize("workers", [1, 3])

@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 
 from tests.support.processes import ROOT, clean_environment, server_process
+from tests.support.supervised_bridge import is_alive
 
 DYING = """\
 import logging, os, sys
@@ -80,3 +81,17 @@ def test_a_worker_that_fails_while_it_stops_is_a_fault():
         assert process.stdout.readline() == "ready\n"
         process.terminate()
         assert process.wait(10) == 1
+
+
+def test_workers_stop_when_their_parent_is_killed():
+    with server_process(environment=clean_environment(PENSTOCK_SERVER__WORKERS="2")) as server:
+        workers = children(server.process.pid)
+        assert len(workers) == 2
+        killed = next(iter(workers))
+        os.kill(killed, signal.SIGKILL)  # one that is forked later is no other's lifeline either
+        wait_until(lambda: len(children(server.process.pid) - {killed}) == 2)
+        workers = children(server.process.pid) - {killed}
+        server.process.kill()
+        wait_until(lambda: not any(is_alive(pid) for pid in workers))
+        assert server.process.stderr is not None
+        assert server.process.stderr.read().count("SIGTERM: draining") == 2

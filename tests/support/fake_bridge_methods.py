@@ -100,8 +100,9 @@ def _close_agent(_: "FakeBridge", start: Start, sent: contract.AgentRequest) -> 
 
 def _delete_agent(_: "FakeBridge", start: Start, sent: contract.DeleteAgentRequest) -> object:
     agent = _agent(start, sent.agent_id)
-    if (run := agent.active) is not None:
-        said = f"Cannot delete agent {agent.id}: active run {run.id} is not terminal. Call run.cancel() first."
+    active = agent.unused_run if agent.active is None else agent.active.id
+    if active is not None:
+        said = f"Cannot delete agent {agent.id}: active run {active} is not terminal. Call run.cancel() first."
         raise Refused("internal", said, "UNSPECIFIED")
     agent.closed = agent.deleted = True
     return {}
@@ -109,6 +110,10 @@ def _delete_agent(_: "FakeBridge", start: Start, sent: contract.DeleteAgentReque
 
 def _cancel_run(_: "FakeBridge", start: Start, sent: contract.CancelRunRequest) -> object:
     contract.check_run_id(sent)
+    for agent in start.agents.values():
+        if agent.unused_run == sent.run_id and sent.agent_id is None:
+            agent.unused_run = None
+            return {}
     runs = [run for agent in start.agents.values() for run in agent.runs if sent.agent_id in (None, agent.id)]
     run = next((run for run in runs if run.id == sent.run_id), None)
     if run is None:

@@ -66,7 +66,11 @@ class Start:
 
 
 class Agent:
-    """One agent, as CreateAgent asked for it; `tools` is None where it named none."""
+    """One agent, as CreateAgent asked for it; `tools` is None where it named none.
+
+    `unused_run` is the id of a run that the bridge counts as active although nothing of it was ever told: each agent has one from the beginning,
+    which its first Send takes, unless that fails.
+    """
 
     def __init__(self, agent_id: str, options: AgentOptions, start: Start) -> None:
         self.id = agent_id
@@ -82,6 +86,7 @@ class Agent:
         self.closed = False
         self.deleted = False
         self.runs: list[Run] = []
+        self.unused_run: str | None = f"run-{uuid.uuid4()}"
 
     @property
     def active(self) -> "Run | None":
@@ -97,8 +102,9 @@ class Run:
     """
 
     def __init__(self, agent: Agent, message: UserMessage) -> None:
-        self.id = f"run-{uuid.uuid4()}"
+        self.id = agent.unused_run or f"run-{uuid.uuid4()}"
         self.agent = agent
+        agent.unused_run = None
         self.text = message.text
         self.images = [(image.data.mime_type, image.data.data) for image in message.images if image.data is not None]
         self.results: list[ToolResult] = []
@@ -118,8 +124,9 @@ class Run:
             self._task.cancel()
 
     def refuse(self) -> None:
-        """Its script answered in place of a run."""
+        """Its script answered in place of a run, which the agent has as before."""
         self.status = "REFUSED"
+        self.agent.unused_run = self.id
         self.over.set()
 
     async def play(self, steps: Sequence[Step]) -> None:

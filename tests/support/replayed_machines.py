@@ -19,6 +19,5 @@ def machine_of(kind: Kind, request: Request, new_id: Callable[[], str]) -> Machi
     policy, parallel = Terms().policy, request.options.parallel_tool_calls
     if not kind.writes_markers:
         return NativeAnswerMachine(new_id=new_id, tools=request.tools, policy=policy, parallel=parallel)
-    trigger = kind.trigger(request)
-    markup = taught(Markup(), trigger) if trigger else Markup()
+    markup = Markup() if kind.markers else taught(Markup(), kind.trigger(request))
     return AnswerMachine(new_id=new_id, tools=request.tools, policy=policy, parallel=parallel, markup=markup)

@@ -3,14 +3,15 @@
 import os
 import tempfile
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import anyio
 
+from pipeline.upstream.bridge.backoff import Backoff
 from pipeline.upstream.bridge.launch import Callback, Launch
-from pipeline.upstream.bridge.process import Backoff, BridgeProcess
+from pipeline.upstream.bridge.process import BridgeProcess
 from pipeline.upstream.bridge.scratch import PREFIX
 from pipeline.upstream.http import open_client
 
@@ -38,6 +39,18 @@ def is_alive(pid: int | None) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def guardians_of(folder: Path) -> list[int]:
+    """The processes that were told to look after a folder."""
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdecimal():
+            with suppress(OSError):
+                arguments = Path(f"/proc/{name}/cmdline").read_bytes().split(b"\0")
+                if b"-c" in arguments and os.fsencode(folder) in arguments:
+                    found.append(int(name))
+    return found
 
 
 def scratch_folders() -> list[Path]:

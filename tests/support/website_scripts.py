@@ -66,7 +66,7 @@ def in_website_words(answer: "Answer") -> Callable[[Received], Sequence[Step]]:
         calls = "\n".join(marked(name, trigger_of(received), **arguments) for name, arguments in answer.calls)
         if answer.fault is Fault.CUT_IN_CALL:
             calls = calls[: calls.index("Oban") + 2]
-        said = [START, *reasoned(answer.thinking), *spoken(answer.text), *spoken(calls, "txt_1")]
+        said = [START, *reasoned(answer.thinking), *spoken(answer.text + calls)]
         if answer.fault:
             return [*said, Cut()]
         return [*said, STEP_END, finish("length" if answer.is_cut_short else "stop", usage=usage(*COUNTED)), DONE]

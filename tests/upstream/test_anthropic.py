@@ -9,9 +9,13 @@ from contextlib import aclosing
 import pytest
 import trio
 
+from pipeline.clocks import Timeouts
 from pipeline.credential import Credential, Kind, Secret
+from pipeline.emit.base import AnswerHead
+from pipeline.emit.messages import MessagesStream
 from pipeline.errors import (
     AuthenticationError,
+    BodyTooLarge,
     ContextLengthExceeded,
     ModelNotFound,
     PaymentRequired,
@@ -19,10 +23,23 @@ from pipeline.errors import (
     RequestError,
     StreamCut,
     UnsupportedParameter,
+    UpstreamTimeout,
     UpstreamUnavailable,
     UpstreamUnusable,
 )
-from pipeline.events import Failed, Finish, FinishReason, Notice, Progress, TextDelta, ToolCallDelta, ToolCallEnd, ToolCallStart, UsageReport
+from pipeline.events import (
+    Failed,
+    Finish,
+    FinishReason,
+    NativeToolCall,
+    Notice,
+    Progress,
+    TextDelta,
+    ToolCallDelta,
+    ToolCallEnd,
+    ToolCallStart,
+    UsageReport,
+)
 from pipeline.flow import Exchange, Terms, collect, open_stream
 from pipeline.parse.messages import parse_messages
 from pipeline.prompt.messages_profile import MessagesProfile
@@ -35,6 +52,8 @@ from tests.support.anthropic_words import ENDPOINT, PING, SIGNATURE, START, begu
 from tests.support.chat_bodies import TOOL, WEATHER, parse
 from tests.support.composer_server import Cut, Pause, Reply
 from tests.support.listing_server import listing
+from tests.support.messages_reader import MessagesReader
+from tests.support.messages_requests import request_of
 from tests.support.openai_server import openai_server
 from tests.support.raw_server import raw_server
 from tests.support.splits import random_edges
@@ -210,10 +229,40 @@ async def test_an_answer_that_has_said_why_it_ended_is_not_waited_for_long(monke
     assert flat(batches)[-2:] == [USED, Finish(FinishReason.STOP, "end_turn")]
 
 
-async def test_pings_are_signs_of_life_and_say_nothing():
-    batches, _ = await ask([START, Pause(0.02), PING, Pause(0.02), text("x"), end()])
-    assert [Progress()] in batches
+async def test_pings_are_no_sign_that_the_model_is_at_work():
+    batches, _ = await ask([START, Pause(0.02), *(PING, Pause(0.02)) * 3, text("x"), end()])
+    assert [batch for batch in batches if batch == [Progress()]] == [[Progress()]]  # of the answer's beginning
     assert [event for event in flat(batches) if not isinstance(event, Progress)][:2] == [ASKED, TextDelta("x")]
+
+
+async def test_a_ping_does_not_put_off_the_clock_of_the_first_event():
+    async with openai_server([PING, *(PING, Pause(0.05)) * 60], ENDPOINT) as server, direct() as client:
+        upstream = AnthropicUpstream("claude", AnthropicConfig(server.origin, OWN), client)
+        with trio.fail_after(2), pytest.raises(UpstreamTimeout):
+            await open_stream(Exchange(HELLO, upstream, Terms(timeouts=Timeouts(first_event_seconds=0.3))))
+
+
+async def test_too_large_a_request_is_told_as_that():
+    body = json.dumps({"type": "error", "error": {"type": "request_too_large", "message": "Request exceeds the maximum size"}}).encode()
+    error = fault((await ask([Reply(413, body, {})]))[0])
+    assert (type(error), error.status, error.code, error.may_pass_elsewhere) == (BodyTooLarge, 413, "request_too_large", False)
+
+
+async def test_an_answer_is_sent_back_in_the_order_that_it_came_in():
+    """With thoughts between the texts, which the API has signed where they stood."""
+    answer = [*thought(["A"], 0, "sA"), *spoken(["Let me see."], 1), *thought(["B"], 2, "sB"), *called("now", ["{}"], 3, "toolu_A")]
+    async with openai_server([START, *answer, end("tool_use")], ENDPOINT) as server, direct() as client:
+        upstream = AnthropicUpstream("claude", AnthropicConfig(server.origin, OWN), client)
+        asked = {"model": "m", "max_tokens": 9000, "thinking": {"type": "adaptive"}, "tools": [{"name": "now", "input_schema": {"type": "object"}}]}
+        history = [{"role": "user", "content": "Hi"}]
+        stream = MessagesStream(AnswerHead("msg_1", 0, "m", show_thinking=True), lambda: USED)
+        async with aclosing(upstream.stream(upstream.write(request_of(**asked, messages=history)))) as batches:
+            sent = b"".join([stream.feed([event for event in batch if not isinstance(event, Progress | NativeToolCall)]) async for batch in batches])
+        blocks = MessagesReader(sent).message["content"]
+        said = [{"role": "assistant", "content": blocks}, {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "toolu_A"}]}]
+        body = json.loads(upstream.write(request_of(**asked, messages=[*history, *said])).body)
+    assert body["messages"][1]["content"] == blocks
+    assert [block.get("signature", block["type"]) for block in blocks] == ["sA", "text", "sB", "tool_use"]
 
 
 async def test_a_client_that_leaves_takes_the_upstream_with_it():

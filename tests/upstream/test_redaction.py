@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import PenstockError, RateLimited
 from pipeline.events import Failed
-from pipeline.upstream.redaction import redacted
+from pipeline.upstream.redaction import header_secrets, redacted
 from pipeline.wire.composer import ComposerDecoder, encode_end
 from pipeline.wire.composer_errors import error_from_http
 from pipeline.wire.openai_errors import OpenAIErrors
@@ -78,3 +78,24 @@ def test_a_key_that_is_not_ours_is_guessed_whole(key):
     body = msgspec.json.encode({"error": {"message": f"got 'Bearer {key}'"}})
     for message in told(body, encode_end({"code": "permission_denied", "message": f"got 'Bearer {key}'"}), "another"):
         assert message.endswith("It says: got '[removed]'")
+
+
+@pytest.mark.parametrize(
+    ("value", "secret"),
+    [
+        ("Bearer secret-word", "secret-word"),
+        ("Basic dXNlcjpwYXNzd29yZA==", "dXNlcjpwYXNzd29yZA=="),
+        ("a=b; sid=secret-word; Path=/", "secret-word"),
+        ("sid=secret-word", "secret-word"),
+        ('Digest user="x", response="secret-word"', "secret-word"),
+        ("sid=se=cret-word", "se=cret-word"),
+        ("secret-word", "secret-word"),
+    ],
+)
+def test_what_a_header_is_made_of_is_secret_too(value, secret):
+    assert secret in header_secrets({"X-Any": value})
+    assert secret not in redacted(PenstockError(f"bad session {secret}!"), header_secrets({"X-Any": value})).message
+
+
+def test_a_scheme_and_what_is_short_are_words_like_any_other():
+    assert header_secrets({"X-A": "blue", "X-B": "Bearer secret-word", "X-C": "", "X-D": " ;,"}) == ["Bearer secret-word", "secret-word"]

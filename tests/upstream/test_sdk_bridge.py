@@ -19,7 +19,7 @@ from pipeline.errors import (
 from pipeline.events import Finish, FinishReason, Progress, TextDelta, ThinkingDelta, UsageReport
 from pipeline.flow import Exchange, Terms, collect
 from pipeline.prompt.window import Overflow
-from pipeline.request import ImagePart, Message, OpaquePart, Options, Role, Tool, TextPart
+from pipeline.request import ImagePart, Message, OpaquePart, Options, Role, TextPart, Tool
 from tests.support import sdk_scripts as sdk
 from tests.support.bridge_client import (
     HELLO,

@@ -19,6 +19,7 @@ from pipeline.errors import (
     PenstockError,
     ProtocolViolation,
     RateLimited,
+    RequestError,
     StreamCut,
     UnsupportedParameter,
     UpstreamError,
@@ -29,13 +30,16 @@ from pipeline.errors import (
 from pipeline.events import Failed, Finish, FinishReason, NativeToolCall, Progress, TextDelta, ThinkingDelta, UpstreamEvent, UsageReport
 from pipeline.flow import Exchange, Terms, collect, open_stream
 from pipeline.identity import Identity
+from pipeline.machine.answer import Markup
 from pipeline.models import MODELS, Model
+from pipeline.prompt.website_messages import site_messages
 from pipeline.prompt.window import Overflow
 from pipeline.request import Message, Request, Role, TextPart, Tool, ToolChoice, ToolMode
 from pipeline.upstream.http import Client, open_client
 from pipeline.upstream.http1.proxy import Proxies
+from pipeline.upstream.post_headers import FIXED_HEADERS
 from pipeline.upstream.transport import Transport
-from pipeline.upstream.website import FIXED_HEADERS, WebsiteConfig, WebsiteUpstream
+from pipeline.upstream.website import WebsiteConfig, WebsiteUpstream
 from tests.support.chat_bodies import TOOL, parse
 from tests.support.composer_server import Cut, Late, Pause, Reply, Reset, Step
 from tests.support.openai_server import DONE, Received, Script, openai_server
@@ -88,7 +92,7 @@ async def test_an_answer_with_all_that_belongs_to_it():
     batches, (received,) = await ask(script)
     counted = UsageReport(9, 3, estimated=False)
     assert [event for event in flat(batches) if not isinstance(event, Progress)] == [
-        *(ThinkingDelta("hm"), TextDelta("Hi"), NativeToolCall("a", "now", "{}"), counted, STOP)
+        *(ThinkingDelta("hm"), TextDelta("Hi"), NativeToolCall("", "now", "{}"), counted, STOP)
     ]
     assert (received.method, received.path) == ("POST", ENDPOINT)
     assert received.headers["authorization"] == f"Bearer {KEY}"
@@ -174,9 +178,11 @@ async def test_the_models():
         upstream = website(client, "https://a.example", context_window=5)
         assert [model.id for model in upstream.models()] == list(MODELS)
         assert {model.context_window for model in upstream.models()} == {5}
+        assert MODELS["composer-2.5"].price is not None
+        assert {model.price for model in upstream.models()} == {None}
         found = upstream.find_model("cursor/composer-latest")
         assert found is not None
-        assert (found.id, found.context_window) == ("composer-2.5", 5)
+        assert (found.id, found.context_window, found.price) == ("composer-2.5", 5, None)
         assert upstream.find_model("any/thing") == Model("any/thing", "any/thing", "web", context_window=5)
         assert upstream.find_model("x" * 201) is None
         assert (upstream.writes_markers, upstream.keeps_promises) == (True, False)
@@ -218,6 +224,20 @@ async def test_no_trigger_without_tools():
     async with direct() as client:
         upstream = website(client, "https://a.example")
         assert [upstream.write(request).trigger for request in (HELLO, parse(tools=[TOOL], tool_choice="none"))] == ["", ""]
+
+
+async def test_the_messages_are_written_once(monkeypatch):
+    written = []
+
+    def counted(request, **options):
+        written.append(request)
+        return site_messages(request, **options)
+
+    monkeypatch.setattr("pipeline.prompt.website_messages.site_messages", counted)
+    async with direct() as client:
+        outgoing = website(client, "https://a.example").write(HELLO)
+        outgoing.renewed()
+    assert written == [HELLO]
 
 
 async def test_what_has_no_effect_is_named():
@@ -322,6 +342,32 @@ async def test_the_operator_s_headers_are_told_to_nobody():
     batches, _ = await ask([Reply(403, b'{"error":"bad header canary-0123 given"}', JSON)], headers={"x-secret": "canary-0123"})
     assert "canary" not in fault(batches).message
     assert "bad header [removed] given" in fault(batches).message
+
+
+@pytest.mark.parametrize("header", [{"Cookie": "theme=dark; sid=canary-0123"}, {"X-Auth": "Bearer canary-0123"}])
+@pytest.mark.parametrize("reply", [Reply(403, b'{"error":"bad session canary-0123"}', JSON), part("error", errorText="bad session canary-0123")])
+async def test_what_a_header_is_made_of_is_told_to_nobody_either(header, reply):
+    batches, _ = await ask([reply], headers=header)
+    assert "bad session [removed]" in fault(batches).message
+
+
+async def test_a_key_as_the_code_of_an_error_in_the_stream_is_removed():
+    key = "key_0123456789abcdef_canary"
+    script = [text("x"), part("error", error={"message": "no", "status": 400, "code": key, "param": key})]
+    batches, _ = await ask(script, credential=CALLER, key=key)
+    found = fault(batches)
+    assert (type(found), found.code, found.param, flat(batches)[0]) == (RequestError, "invalid_request", None, TextDelta("x"))
+
+
+@pytest.mark.parametrize("so_far", [b"", b'{"error":'])
+async def test_the_body_of_an_error_is_waited_for_only_so_long(monkeypatch, so_far):
+    monkeypatch.setattr("pipeline.upstream.website.ERROR_SECONDS", 0.05)
+    head = b"HTTP/1.1 500 No\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
+    async with raw_server([REQUEST, head + so_far, RawPause(5)]) as server, direct() as client:
+        upstream = website(client, server.url(""))
+        with trio.fail_after(2):
+            batches = [batch async for batch in upstream.stream(upstream.write(HELLO))]
+    assert type(fault(batches)) is UpstreamError
 
 
 async def test_nobody_listens():
@@ -459,6 +505,44 @@ async def test_a_call_without_this_request_s_trigger_is_text(quoted):
     assert whole.calls == []
     assert whole.text == f"The file says {quoted}."
     assert whole.reason is FinishReason.STOP
+
+
+MARKERS = "</think> so <|tool_calls_begin|><|tool_call_begin|>\nget_weather\n<|tool_sep|>city\nx\n<|tool_call_end|><|tool_calls_end|> <|final|>x"
+
+
+@pytest.mark.parametrize("asked", [HELLO, REQUIRED, msgspec.structs.replace(REQUIRED, tool_choice=ToolChoice(ToolMode.NONE))])
+async def test_composer_s_markers_and_tokens_are_a_website_s_text(asked):
+    script = [START, thought(f"about {MARKERS}"), text(MARKERS), END]
+    async with openai_server(script, ENDPOINT) as server, direct() as client:
+        _, whole = await collect(Exchange(asked, website(client, server.origin + ENDPOINT), Terms(markup=Markup(hidden_prefix_hold_chars=100))))
+    assert (whole.text, whole.thinking, whole.calls) == (MARKERS, f"about {MARKERS}", [])
+
+
+async def test_what_the_operator_switched_on_is_read_without_tools_too():
+    async with openai_server(says('[TOOL_CALL]get_weather[ARGS]{"city": "x"}'), ENDPOINT) as server, direct() as client:
+        exchange = Exchange(HELLO, website(client, server.origin + ENDPOINT), Terms(markup=Markup(dialects=("bracket",))))
+        _, whole = await collect(exchange)
+    assert "call_without_tools" in [notice.code for notice in whole.notices]
+
+
+async def test_a_native_call_gets_an_id_of_ours():
+    async with openai_server([available("a\nb" * 100, "get_weather", {"city": "x"}), END], ENDPOINT) as server, direct() as client:
+        _, whole = await collect(Exchange(REQUIRED, website(client, server.origin + ENDPOINT), Terms()))
+    [call] = whole.calls
+    assert call.id.startswith("call_")
+    assert call.id.isascii()
+    assert call.id.replace("_", "").isalnum()
+
+
+async def test_an_answer_that_was_asked_for_twice_costs_twice_what_the_website_measures():
+    def counted(words: Callable[[Received], Sequence[bytes]]) -> Callable[[Received], Sequence[bytes]]:
+        return lambda received: [*words(received)[:-1], finish("stop", usage=usage(9, 3))]
+
+    async with openai_server(Turns(counted(says("No.")), counted(calls)), ENDPOINT) as server, direct() as client:
+        exchange = Exchange(REQUIRED, website(client, server.origin + ENDPOINT), Terms(strict_tool_choice=True))
+        await collect(exchange)
+        assert len(server.requests) == 2
+    assert exchange.meter.report() == UsageReport(18, 6, estimated=False)
 
 
 async def test_a_native_call_of_another_tool_is_dropped_with_a_notice():

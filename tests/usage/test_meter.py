@@ -57,7 +57,32 @@ def test_a_second_attempt_is_paid_too(method):
     meter.feed([TextDelta("No.")])
     meter.ask_again()
     meter.feed([TextDelta("Yes.")])
-    assert meter.report() == UsageReport(2 * tokens_in(PROMPT, method), tokens_in("No.Yes.", method))
+    both = tokens_in("No.", method) + tokens_in("Yes.", method)
+    assert meter.report() == UsageReport(2 * tokens_in(PROMPT, method), both)
+    assert meter.completion_tokens == both
+
+
+def test_a_second_attempt_is_paid_too_where_the_upstream_measures():
+    meter = UsageMeter(prompt=PROMPT)
+    first = UsageReport(11, 7, 2, 3, estimated=False, extra={"cost": 0.5, "tier": "a", "prompt_tokens_details": {"audio_tokens": 1}, "calls": 1})
+    second = UsageReport(11, 5, 1, 4, estimated=False, extra={"cost": 0.25, "tier": "b", "flag": True})
+    meter.feed([TextDelta("No."), first])
+    meter.ask_again()
+    assert meter.completion_tokens == 7
+    meter.feed([TextDelta("Yes."), second])
+    extra = {"cost": 0.75, "tier": "b", "prompt_tokens_details": {"audio_tokens": 1}, "calls": 1, "flag": True}
+    assert meter.report() == UsageReport(22, 12, 3, 7, estimated=False, extra=extra)
+    assert meter.completion_tokens == 12
+
+
+@pytest.mark.parametrize("measured_first", [True, False])
+def test_two_attempts_of_which_one_was_measured_are_an_estimate(measured_first):
+    meter, counted = UsageMeter(prompt=PROMPT), UsageReport(11, 7, estimated=False)
+    meter.feed([TextDelta("No."), *([counted] if measured_first else [])])
+    meter.ask_again()
+    meter.feed([TextDelta("Yes."), *([] if measured_first else [counted])])
+    guessed = tokens_in("Yes." if measured_first else "No.", "calibrated")
+    assert meter.report() == UsageReport(11 + tokens_in(PROMPT, "calibrated"), 7 + guessed)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -74,3 +99,16 @@ def test_a_count_of_its_own_is_by_the_same_measure_and_apart(method):
     count.add("Kyōto " * 20)
     assert count.total == tokens_in("Kyōto " * 20, method)
     assert meter.report().total_tokens == 0
+
+
+def test_where_only_the_prompt_was_measured_the_answer_is_estimated():
+    meter = UsageMeter(PROMPT)
+    meter.feed([UsageReport(33, 0, cached_tokens=20, estimated=False)])
+    assert meter.report() == UsageReport(33, 0, cached_tokens=20, estimated=False)
+    meter.feed([ThinkingDelta("Hm."), TextDelta("Every ten minutes.")])
+    report = meter.report()
+    said = tokens_in("Every ten minutes.") + tokens_in("Hm.")
+    assert report == UsageReport(33, said, reasoning_tokens=tokens_in("Hm."), cached_tokens=20, estimated=True)
+    assert meter.completion_tokens == said
+    meter.feed([UsageReport(33, 9, estimated=False)])
+    assert (meter.report(), meter.completion_tokens) == (UsageReport(33, 9, estimated=False), 9)

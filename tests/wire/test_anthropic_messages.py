@@ -402,3 +402,55 @@ def test_any_stream_is_well_formed_under_any_cut(stream, edges):
             open_call = None if isinstance(made, ToolCallEnd) else open_call
         elif not isinstance(made, Notice | UsageReport):
             assert open_call is None
+
+
+# -- what comes to the API, and what is held
+
+
+def fresh():
+    return AnthropicDecoder(new_id=lambda: "made_1")
+
+
+@pytest.mark.parametrize(
+    "further",
+    [
+        event("future_event", delta="x", error={"message": "?"}),
+        event("future_event", delta=[], content_block=3),
+        b'event: future_event\ndata: {"delta": "x"}\n\n',
+        b"event: future_event\ndata: no JSON\n\n",
+    ],
+)
+def test_an_event_that_is_not_known_has_no_effect(further):
+    decoder = fresh()
+    assert decoder.feed(further) == []
+    assert decoder.data_events == 0
+    assert decoder.feed(START + text("x") + further + end())[-1] == Finish(FinishReason.STOP, "end_turn")
+    assert decoder.feed(further) == []
+
+
+def test_pings_are_no_data():
+    decoder = fresh()
+    assert (decoder.feed(PING + PING), decoder.data_events) == ([], 0)
+    decoder.feed(START)
+    assert decoder.data_events == 1
+
+
+def test_a_call_without_input_is_over_when_another_block_begins():
+    decoder = fresh()
+    called_now = decoder.feed(START + begun(0, "tool_use", id="toolu_1", name="get_weather", input={}) + ended(0))
+    assert not any(isinstance(each, ToolCallEnd) for each in called_now)  # the answer may have been cut there
+    assert decoder.feed(begun(1, "text", text="") + delta(1, "text_delta", text="later")) == [
+        ToolCallStart(0, "toolu_1", "get_weather"),
+        ToolCallDelta(0, "{}"),
+        ToolCallEnd(0),
+        TextDelta("later"),
+    ]
+
+
+def test_signatures_come_in_pieces_and_are_bounded(monkeypatch):
+    signed = START + begun(0, "thinking", thinking="", signature="") + b"".join(delta(0, "signature_delta", signature="abcd") for _ in range(3))
+    assert ThinkingEnd("abcd" * 3) in fresh().feed(signed + ended(0))
+    monkeypatch.setattr("pipeline.wire.anthropic_blocks.MAX_SIGNATURE_CHARS", 11)
+    events = fresh().feed(signed + ended(0) + text("x", 1))
+    assert [each.code for each in events if isinstance(each, Notice)] == ["signature_dropped"]
+    assert not any(isinstance(each, ThinkingEnd) for each in events)

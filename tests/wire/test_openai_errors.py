@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import (
     AuthenticationError,
+    BodyTooLarge,
     ContextLengthExceeded,
     ModelNotFound,
     PaymentRequired,
@@ -75,7 +76,8 @@ HTTP = {
         "invalid_function_parameters",
     ),
     "fastapi: 422": (422, b'{"detail":[{"loc":["body","messages"],"msg":"field required"}]}', RequestError, None),
-    "413": (413, b"<html>too large</html>", RequestError, None),
+    "413": (413, b"<html>too large</html>", BodyTooLarge, "request_too_large"),
+    "413: long": (413, body(message="maximum context length"), ContextLengthExceeded, None),
     "408": (408, b"", UpstreamTimeout, None),
     "409": (409, b"", UpstreamUnavailable, None),
     "425": (425, b"", UpstreamUnavailable, None),
@@ -111,7 +113,7 @@ HTTP = {
         ContextLengthExceeded,
         None,
     ),
-    "anthropic: large": (413, body(message="Request exceeds the maximum size", type="request_too_large"), RequestError, "request_too_large"),
+    "anthropic: large": (413, body(message="Request exceeds the maximum size", type="request_too_large"), BodyTooLarge, "request_too_large"),
     "anthropic: 500": (500, body(message="Internal server error", type="api_error"), UpstreamError, None),
     "anthropic: rate": (429, body(message="slow", type="rate_limit_error"), RateLimited, None),
     "anthropic: spend": (

@@ -22,6 +22,7 @@ NO_REASON = Notice("no_finish_reason", "the upstream ended its answer without sa
 COUNTED = UsageReport(9, 3, estimated=False)
 OWN_TOOL = Notice("output_item_dropped", "the website ran a tool of its own; what it was called with, and what it gave, was left out")
 HALF_CALL = Notice("call_cut", "the website never said that a native call is whole; it was left out")
+SECOND = Notice("late_arguments", "the website told the arguments of a native call a second time; what it told first stays")
 NAMELESS = Notice("native_call_unreadable", "a native call without a name was left out")
 SOURCES = Notice("annotation_dropped", "the website named sources of its text; they were left out")
 FILE = Notice("unreadable_content", "the website sent a file; it was left out")
@@ -40,7 +41,8 @@ def plain(events: Sequence[UpstreamEvent]) -> list[object]:
 
 
 def call(id: str, name: str, arguments: str) -> NativeToolCall:
-    return NativeToolCall(id, name, arguments)
+    """The website's `id` of it stays with the website."""
+    return NativeToolCall("", name, arguments)
 
 
 # what it is -> the stream, and its events; a class of errors stands for the Failed of it
@@ -49,7 +51,23 @@ CASES: dict[str, tuple[bytes, list[object]]] = {
         START + part("text-start", id="1") + text("Hi") + text(" there") + part("text-end", id="1") + END,
         [TextDelta("Hi"), TextDelta(" there"), STOP],
     ),
-    "two texts side by side": (text("a", "1") + text("b", "2") + text("c", "1") + END, [TextDelta("a"), TextDelta("b"), TextDelta("c"), STOP]),
+    "two texts side by side": (
+        text("a", "1") + text("b", "2") + text("c", "1") + END,
+        [TextDelta("a"), TextDelta("\n\nb"), TextDelta("\n\nc"), STOP],
+    ),
+    "two texts, and reasoning between them": (
+        text("First.", "1") + text(" Still.", "1") + thought("hm", "1") + text("Second.", "2") + thought("so", "2") + END,
+        [TextDelta("First."), TextDelta(" Still."), ThinkingDelta("hm"), TextDelta("\n\nSecond."), ThinkingDelta("\n\nso"), STOP],
+    ),
+    "two texts of one id in two steps": (text("a") + STEP_END + part("start-step") + text("b") + END, [TextDelta("a"), TextDelta("\n\nb"), STOP]),
+    "two texts of one id in one step": (
+        part("text-start", id="1") + text("a", "1") + part("text-start", id="1") + text("b", "1") + END,
+        [TextDelta("a"), TextDelta("\n\nb"), STOP],
+    ),
+    "texts that have empty lines between them": (
+        text("a\n", "1") + text("b\n\n", "2") + text("c", "3") + text("\nd", "4") + text("\n\ne", "5") + END,
+        [TextDelta("a\n"), TextDelta("\nb\n\n"), TextDelta("c"), TextDelta("\n\nd"), TextDelta("\n\ne"), STOP],
+    ),
     "reasoning": (
         part("reasoning-start", id="r") + thought("hm") + part("reasoning-end", id="r") + text("x") + END,
         [ThinkingDelta("hm"), TextDelta("x"), STOP],
@@ -81,6 +99,10 @@ CASES: dict[str, tuple[bytes, list[object]]] = {
     "an input that is null has what was written of it": (
         typed("a", "one", "{}") + available("a", "one", None) + END,
         [call("a", "one", "{}"), STOP],
+    ),
+    "a call that is told to be whole twice": (
+        typed("a", "one", "{}") + available("a", "one", {"x": 1}) + available("a", "one", {"x": 2}) + typed("a", "one", "3") + END,
+        [SECOND, call("a", "one", '{"x":1}'), STOP],
     ),
     "a call without arguments": (available("a", "one", None) + END, [call("a", "one", ""), STOP]),
     "older spelling of a call": (
@@ -338,3 +360,18 @@ def test_no_text_is_lost(texts):
 def test_arguments_are_those_that_were_sent(arguments):
     found = [event.arguments for event in run([available("a", "one", arguments) + END]) if isinstance(event, NativeToolCall)]
     assert [json.loads(text) for text in found] == [arguments]
+
+
+def test_a_call_that_is_told_to_be_whole_often_costs_no_more_than_its_bytes(monkeypatch):
+    """Its pieces are joined once, however large they are."""
+    joined = []
+    written = codec._written
+
+    def counted(raw):
+        joined.append(raw)
+        return written(raw)
+
+    monkeypatch.setattr(codec, "_written", counted)
+    whole = part("tool-input-available", toolCallId="a", toolName="one")
+    assert run([typed("a", "one", "x" * 1000) + whole * 500 + END]) == [SECOND, call("a", "one", "x" * 1000), STOP]
+    assert len(joined) <= 2

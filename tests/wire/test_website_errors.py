@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.errors import PenstockError
+from pipeline.errors import PenstockError, QuotaExceeded
 from pipeline.wire.website_errors import CHALLENGES, WebsiteErrors, is_page
 
 PAGE = b"<!doctype html><html><head><title>Attention Required! canary</title></head></html>"
@@ -101,3 +101,15 @@ def test_a_page_is_known_by_its_type_or_its_beginning():
     assert is_page({"content-type": "application/xhtml+xml"})
     assert is_page({}, b"\xef\xbb\xbf\n<html>")
     assert not is_page({"content-type": "text/plain"}, b"data: <p>")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"code": "insufficient_quota", "message": "Your rate limit is spent: the quota is used up"},
+        '{"error":{"code":"insufficient_quota","message":"too many requests for this plan"}}',
+    ],
+)
+def test_a_quota_stays_one_although_its_words_speak_of_a_limit(value):
+    error = WebsiteErrors().from_part(value)
+    assert (type(error), error.code) == (QuotaExceeded, "insufficient_quota")

@@ -178,7 +178,7 @@ class DialectCall:
         ahead = tape.text[start : start + len(closing)]
         if ahead != closing and tape.ended is None and closing.startswith(ahead) and start + len(ahead) == len(tape.text):
             return False
-        if ahead == closing:
+        if closing and ahead == closing:  # else the white space is not the call's
             self._take(start + len(closing))
         elif self._dialect.must_close:
             self._malformed()

@@ -8,6 +8,8 @@ import trio
 
 from pipeline.credential import Secret
 from pipeline.errors import AuthenticationError, PenstockError, ProtocolViolation, StreamCut, UpstreamTimeout, UpstreamUnavailable, UpstreamUnusable
+from pipeline.upstream.bridge import accounts
+from pipeline.upstream.bridge import calls as calls_module
 from pipeline.upstream.bridge.calls import BridgeCalls
 from pipeline.upstream.bridge.unary import MAX_ANSWER_BYTES, Endpoint, ask
 from pipeline.upstream.http import open_client
@@ -100,6 +102,19 @@ async def test_a_bridge_that_lives_is_asked_once():
             await calls.list_models(KEY)
         assert len(bridge.to("ListModels")) == 3  # the connection was a kept one, so that the transport itself asked once more
         assert len(bridge.starts) == 1
+
+
+async def test_a_list_that_did_not_come_is_not_waited_for_twice(monkeypatch):
+    assert calls_module.LIST_SECONDS < accounts.LIST_SECONDS
+    monkeypatch.setattr(calls_module, "LIST_SECONDS", 0.05)
+    async with fake_bridge() as bridge, supervised(bridge.command) as process, open_client() as client:
+        bridge.faults["ListModels"] = [[Late(30), Cut()]]
+        kept = accounts.Accounts(BridgeCalls(client, process), callers_key=True)
+        for is_kept in (False, True):
+            listing = await kept.listing(KEY)
+            assert isinstance(listing.error, UpstreamTimeout)
+            assert listing.is_kept == is_kept
+        assert len(bridge.to("ListModels")) == 1
 
 
 async def test_an_answer_to_something_else_is_no_pong():

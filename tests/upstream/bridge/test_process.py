@@ -107,6 +107,22 @@ async def test_noise_around_the_ready_line_is_no_matter(caplog):
     assert bridge.starts[0].token not in caplog.text
 
 
+async def test_a_word_that_standard_error_did_not_have_after_all_is_no_end_of_it(monkeypatch):
+    read, words = os.read, []
+
+    def sometimes(descriptor: int, size: int) -> bytes:
+        if size == child_module.READ_BYTES:
+            words.append(size)
+            if len(words) % 2:
+                raise BlockingIOError
+        return read(descriptor, size)
+
+    monkeypatch.setattr(os, "read", sometimes)
+    async with fake_bridge() as bridge, supervised(bridge.command_with("--fake-noise", "3")) as process:
+        assert (await process.endpoint()).generation == 1
+    assert len(words) > 1
+
+
 async def test_all_who_wait_for_a_start_share_it():
     async with fake_bridge() as bridge, supervised(bridge.command_with("--fake-delay", "0.1")) as process:
         endpoints = []
