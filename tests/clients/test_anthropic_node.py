@@ -99,7 +99,7 @@ async def test_models_are_listed_page_by_page_and_found(scratch):
     [
         (REFUSED_KEY, ("AuthenticationError", 401, "invalid_api_key", "authentication_error")),
         (RATE_LIMIT, ("RateLimitError", 429, "rate_limit_exceeded", "rate_limit_error")),
-        (UNAVAILABLE, ("ServiceUnavailableError", 503, "upstream_unavailable", "api_error")),
+        (UNAVAILABLE, ("ServiceUnavailableError", 503, "upstream_unavailable", "overloaded_error")),
     ],
     ids=["401", "429", "503"],
 )
@@ -119,15 +119,18 @@ async def test_a_rate_limit_is_waited_for(scratch, scripted):
 
 
 @pytest.mark.parametrize(
-    ("steps", "said", "code"),
-    [(HALF_A_CALL, "closed the connection", "upstream_stream_cut"), (OVERLOADED_LATER, "not available", "upstream_unavailable")],
+    ("steps", "said", "kind", "code"),
+    [
+        (HALF_A_CALL, "closed the connection", "api_error", "upstream_stream_cut"),
+        (OVERLOADED_LATER, "not available", "overloaded_error", "upstream_unavailable"),
+    ],
     ids=["cut", "overloaded"],
 )
-async def test_a_failing_stream_rejects_and_finishes_no_call(scratch, scripted, steps, said, code):
+async def test_a_failing_stream_rejects_and_finishes_no_call(scratch, scripted, steps, said, kind, code):
     seen = await outcome("failing_stream", scripted(steps), scratch)
     assert seen["said"].startswith("Tidying up.")
     assert set(seen["ended"]) <= {"text"}
-    assert (seen["error"]["type"], seen["error"]["code"]) == ("api_error", code)
+    assert (seen["error"]["type"], seen["error"]["code"]) == (kind, code)
     assert said in seen["error"]["message"]
 
 

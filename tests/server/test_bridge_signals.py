@@ -31,7 +31,8 @@ async def server_with(bridge: FakeBridge, folder: Path, workers: int = 1) -> Asy
         yield process
     finally:
         process.kill()
-        await process.wait()
+        with trio.move_on_after(5, shield=True):
+            await process.wait()
 
 
 async def until_nothing_is_left(bridge: FakeBridge, folder: Path) -> None:

@@ -185,10 +185,13 @@ async def start_child(name: str, command: Sequence[str], environment: Mapping[st
         with anyio.CancelScope(shield=True):  # half a start would be a program that nobody knows of
             process = await spawn(list(command), start_new_session=True)
         assert process is not None
-    except BaseException as fault:
+    except OSError as fault:
         os.close(reading)
-        if isinstance(fault, OSError) and fault.errno in NO_PROGRAM and scratch.workspace.is_dir():
+        if fault.errno in NO_PROGRAM and scratch.workspace.is_dir():
             raise UpstreamUnusable(NOT_EXECUTABLE) from None
+        raise
+    except BaseException:
+        os.close(reading)
         raise
     finally:
         os.close(writing)
