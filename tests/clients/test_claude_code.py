@@ -98,6 +98,7 @@ OVER: dict[str, tuple[type[ScriptedModel] | type[ScriptedAgent], Behind]] = {
     "sdk-bridge": (ScriptedAgent, gateway_to),
     "openai-chat": (ScriptedModel, partial(gateway_over, "openai-chat")),
     "openai-responses": (ScriptedModel, partial(gateway_over, "openai-responses")),
+    "anthropic": (ScriptedModel, partial(gateway_over, "anthropic")),
 }
 
 
