@@ -85,7 +85,8 @@ class ToolCallEnd(msgspec.Struct, frozen=True, gc=False):
 class UsageReport(msgspec.Struct, frozen=True):
     """Token counts. `estimated` is False only for figures that the upstream measured.
 
-    `extra` is what else it measured, under its own names and as it wrote them: more details, or a cost.
+    `extra` is what else it measured, under its own names and as it wrote them: more details, or a cost. `prompt_estimated` is about the prompt alone,
+    where the answer's share is not of the same kind.
     """
 
     prompt_tokens: int
@@ -94,9 +95,10 @@ class UsageReport(msgspec.Struct, frozen=True):
     cached_tokens: int = 0
     estimated: bool = True
     extra: dict[str, Any] = {}
+    prompt_estimated: bool | None = None
 
     def __repr__(self) -> str:
-        shown = {name: getattr(self, name) for name in self.__struct_fields__ if name != "extra" or self.extra}
+        shown = {name: value for name in self.__struct_fields__ if (value := getattr(self, name)) not in ({}, None)}
         return f"UsageReport({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
     @property

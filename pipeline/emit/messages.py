@@ -147,7 +147,9 @@ class MessagesStream:
 
     def _begin(self) -> bytes:
         # nothing is written yet, however much of the answer came with the first read
-        asked = msgspec.structs.replace(self._usage(), completion_tokens=0, reasoning_tokens=0)
+        used = self._usage()
+        is_estimated = used.estimated if used.prompt_estimated is None else used.prompt_estimated
+        asked = msgspec.structs.replace(used, completion_tokens=0, reasoning_tokens=0, estimated=is_estimated)
         message = message_object(self._head, [], {"stop_reason": None, "stop_sequence": None}, asked)
         return self._event("message_start", {"message": message})
 

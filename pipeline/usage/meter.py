@@ -76,7 +76,7 @@ class UsageMeter:
         if now is None:
             now = UsageReport(self._asked(), answered, reasoning_tokens=thought)
         elif not now.completion_tokens and answered:
-            now = msgspec.structs.replace(now, completion_tokens=answered, reasoning_tokens=thought, estimated=True)
+            now = msgspec.structs.replace(now, completion_tokens=answered, reasoning_tokens=thought, estimated=True, prompt_estimated=now.estimated)
         return now if self._before is None else _sum(self._before, now)
 
     @property

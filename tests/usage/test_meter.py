@@ -108,7 +108,7 @@ def test_where_only_the_prompt_was_measured_the_answer_is_estimated():
     meter.feed([ThinkingDelta("Hm."), TextDelta("Every ten minutes.")])
     report = meter.report()
     said = tokens_in("Every ten minutes.") + tokens_in("Hm.")
-    assert report == UsageReport(33, said, reasoning_tokens=tokens_in("Hm."), cached_tokens=20, estimated=True)
+    assert report == UsageReport(33, said, reasoning_tokens=tokens_in("Hm."), cached_tokens=20, estimated=True, prompt_estimated=False)
     assert meter.completion_tokens == said
     meter.feed([UsageReport(33, 9, estimated=False)])
     assert (meter.report(), meter.completion_tokens) == (UsageReport(33, 9, estimated=False), 9)
