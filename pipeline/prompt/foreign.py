@@ -12,6 +12,7 @@ from typing import TypeGuard, TypeVar
 import msgspec
 
 from pipeline.errors import UnsupportedParameter
+from pipeline.messages_fields import KEPT_AND_READ
 from pipeline.prompt.unread import CALL, FORMAT, INSIDE, MESSAGE, PART, TOOL, bounded, unread_inside
 from pipeline.request import AnswerFormat, ImagePart, Json, Message, OpaquePart, Part, Request, TextPart, Tool, ToolCall
 
@@ -20,7 +21,7 @@ Thing = TypeVar("Thing", bound=Message | TextPart | ImagePart | ToolCall | Tool 
 SHARED = frozenset({"temperature", "top_p"})
 """Fields of a body that mean the same in both dialects."""
 
-READ = {"anthropic": frozenset({"thinking", "output_config"})}
+READ = {"anthropic": KEPT_AND_READ}
 """Fields of a dialect that are read, and kept beside that for an upstream that speaks it."""
 
 UNDERSTOOD = {"anthropic": frozenset({"cache_control"})}

@@ -118,8 +118,8 @@ class WebsiteUpstream:
         check_parts(request)
         written = in_function_form(request)
         trigger = new_trigger(self._identity) if teaches_calls(written) else ""
-        writer, window = SiteWriter(trigger), self._window(request.model)
-        within = fitted(written, window, config.context_overflow, write=writer.text, show=show_messages, method=config.usage_method)
+        writer = SiteWriter(trigger)
+        within = fitted(written, config.context_window, config.context_overflow, write=writer.text, show=show_messages, method=config.usage_method)
         model = with_effort(resolve_composer_model(request.model) or request.model, request.options.reasoning_effort)
         rewrite = partial(encode_body, writer.messages(within.request), model, self._identity)
         return Outgoing(
@@ -167,10 +167,6 @@ class WebsiteUpstream:
             )
         secrets.append(secret)
         return headers | {"authorization": f"Bearer {secret}"}
-
-    def _window(self, model_id: str) -> int | None:
-        model = self.find_model(model_id)
-        return self._config.context_window if model is None else model.context_window
 
     def _as_served(self, model: Model) -> Model:
         """What is published of a model's window and price is not said of a website: it has the configured window, and no known price."""

@@ -22,7 +22,7 @@ READY = {
     "host": "127.0.0.1",
     "port": 33845,
     "url": "http://127.0.0.1:33845",
-    "authTokenFile": "/scratch/tmp/b/auth-token",
+    "authTokenFile": "/b/auth-token",
     "workspaceRef": "w",
     "stateRoot": "s",
 }
@@ -142,8 +142,8 @@ def test_without_a_proxy_nothing_is_said_of_one():
 
 def test_a_ready_line_is_read():
     ready = read_ready(ready_line())
-    assert ready == launch.Ready("http://127.0.0.1:33845", "/scratch/tmp/b/auth-token", "1.0.0")
-    assert read_ready(ready_line(url="http://[::1]:9/", somethingNew=[1])) == launch.Ready("http://[::1]:9", "/scratch/tmp/b/auth-token", "1.0.0")
+    assert ready == launch.Ready("http://127.0.0.1:33845", "/b/auth-token", "1.0.0")
+    assert read_ready(ready_line(url="http://[::1]:9/", somethingNew=[1])) == launch.Ready("http://[::1]:9", "/b/auth-token", "1.0.0")
 
 
 @pytest.mark.parametrize("line", ["", "Debugger attached.", "cursor-sdk-bridge", "cursor-sdk-bridge readying", "ready {}"])
