@@ -2,10 +2,7 @@
 
 Theory of operation: a subclass says which address it posts to, how a request becomes a body, and which codec reads the answer. A request is put into
 the upstream's dialect and written, within the window if one is known and something is to become of what is longer; else the upstream is the judge.
-The body is posted to the address; one piece of the answer's body, which is one read, goes through the codec and is one list. A read of
-data that say nothing yet is a list with `Progress`; one of less (a comment, half an event) gives no list, or an empty one where there was none for
-long; an empty piece is the transport's word for silence and gives an empty one. An answer that has said why it ended is waited for only
-`END_WAIT_SECONDS` more, for its usage and its end mark, and is none the worse for lacking them. An HTTP error, a redirect and a broken connection are
+The body is posted to the address, and the answer read as `pipeline.upstream.posted` reads it. An HTTP error, a redirect and a broken connection are
 `Failed`.
 
 Invariants: the key and the operator's own headers go to the configured host only, never into an error, a log or a repr; redirects are not followed.
@@ -13,20 +10,18 @@ Closing the generator closes the connection, in every state; one whose answer is
 retries and clocks, which are the flow's; and which models there are, since the upstream itself says so.
 """
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
-from typing import ClassVar, Generic, Protocol, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 import anyio
 import msgspec
 
-from pipeline.clocks import Quiet
 from pipeline.credential import Credential, Kind
-from pipeline.errors import AuthenticationError, PenstockError, ProtocolViolation, UpstreamError, UpstreamUnusable
-from pipeline.events import Failed, Finish, Progress, UpstreamEvent
+from pipeline.errors import PenstockError, ProtocolViolation, UpstreamError
+from pipeline.events import Failed, UpstreamEvent
 from pipeline.identity import Identity
 from pipeline.models import Model
 from pipeline.prompt.chat_body import prompt_text
@@ -34,23 +29,16 @@ from pipeline.prompt.foreign import in_dialect
 from pipeline.prompt.window import Fitted, Overflow
 from pipeline.request import Message, Request
 from pipeline.upstream.base import Outgoing
-from pipeline.upstream.http import Client, Response, content_coding, opened, pieces, read_bounded, take_end
-from pipeline.upstream.post_headers import FIXED_HEADERS
+from pipeline.upstream.http import Client, Response, content_coding, opened, read_bounded
+from pipeline.upstream.posted import KEY_HEADERS, Decoder, answer_events, can_be_sent, request_headers
 from pipeline.upstream.redaction import header_secrets, redacted
 from pipeline.upstream.request_window import fitted
 from pipeline.usage.estimate import Counted, Method
-from pipeline.wire.openai_chat import REQUEST_HEADERS
 from pipeline.wire.openai_errors import OpenAIErrors
-
-END_WAIT_SECONDS = 5.0
-"""How long an answer is waited for that only lacks its end mark; this is looked at whenever something comes, be it silence."""
 
 MAX_ERROR_BYTES = 65_536
 ERROR_SECONDS = 5.0
 """How long the body of an HTTP error may take; what has come by then is not waited for any longer."""
-
-KEY_HEADERS = {"authorization": "Bearer {}", "api-key": "{}", "x-api-key": "{}"}
-"""A header that a key may be sent in -> its value."""
 
 
 class ApiConfig(msgspec.Struct, frozen=True):
@@ -73,28 +61,6 @@ class ApiConfig(msgspec.Struct, frozen=True):
         shown = {name: getattr(self, name) for name in ("base_url", "profile") if name in self.__struct_fields__}
         told = "".join(f"{name}={value!r}, " for name, value in shown.items())
         return f"{type(self).__name__}({told}headers={sorted(self.headers)!r})"
-
-
-class Decoder(Protocol):
-    """A codec; the list that ends the answer has `Finish` or `Failed` last.
-
-    `data_events` counts the events with data that it has taken.
-    """
-
-    data_events: int
-
-    @property
-    def awaits_end(self) -> bool:
-        """Whether the answer is complete but for its end mark and what may stand before that."""
-        ...
-
-    def feed(self, data: bytes) -> list[UpstreamEvent]:
-        """Consume the next read."""
-        ...
-
-    def end(self, fault: PenstockError | None = None) -> list[UpstreamEvent]:
-        """End of the body, and what broke it off."""
-        ...
 
 
 def call_ids(request: Request) -> frozenset[str]:
@@ -140,7 +106,7 @@ class ApiUpstream(ABC, Generic[Config]):
         if config.key_header not in KEY_HEADERS:
             raise ValueError(f"upstreams.{name}: a key is sent in one of {', '.join(KEY_HEADERS)}")
         for header, value in config.headers.items():
-            if not _can_be_sent(header + value):
+            if not can_be_sent(header + value):
                 raise ValueError(f"upstreams.{name}.headers: the header {header!r} holds characters that no header may have")
         self.name = name
         self.writes_markers = False
@@ -183,12 +149,14 @@ class ApiUpstream(ABC, Generic[Config]):
         """The answer; see `Upstream.stream`."""
         secrets = header_secrets(self._config.headers)
         try:
-            headers = self._headers(key, secrets)
+            headers = request_headers(
+                self._config.headers, self._config.credential, key, secrets, key_header=self._config.key_header, own=self.own_headers
+            )
             async with opened(self._client, "POST", self._url, headers, outgoing.body) as response:
                 refusal = await self._refusal(response, secrets)
                 if refusal is not None:
                     raise refusal
-                async with aclosing(self._read(response, self._decoder(outgoing, self._errors(secrets)))) as batches:
+                async with aclosing(answer_events(response, self._decoder(outgoing, self._errors(secrets)))) as batches:
                     async for batch in batches:
                         told = [_without_secrets(event, secrets) for event in batch] if batch and isinstance(batch[-1], Failed) else batch
                         yield told
@@ -211,38 +179,6 @@ class ApiUpstream(ABC, Generic[Config]):
     def _decoder(self, outgoing: Outgoing, errors: OpenAIErrors) -> Decoder:
         """What reads the answer."""
 
-    async def _read(self, response: Response, decoder: Decoder) -> AsyncGenerator[list[UpstreamEvent], None]:
-        fault: PenstockError | None = None
-        is_over, ends_at = False, math.inf
-        quiet = Quiet()
-        try:
-            async with aclosing(pieces(response)) as received:
-                async for piece in received:
-                    taken = decoder.data_events
-                    events: list[UpstreamEvent] = decoder.feed(piece)
-                    if not decoder.awaits_end:
-                        ends_at = math.inf
-                    elif (now := anyio.current_time()) >= ends_at:
-                        events = [*events, *decoder.end()]
-                    else:
-                        ends_at = min(ends_at, now + END_WAIT_SECONDS)
-                    if not events and decoder.data_events > taken:
-                        events = [Progress()]
-                    is_over = bool(events) and isinstance(events[-1], Finish | Failed)
-                    try:
-                        if quiet.passes(events) or not piece:
-                            yield events
-                    finally:
-                        # behind the last list, so that nobody waits for it; and also when the reader leaves with that list
-                        if is_over:
-                            await take_end(received)  # noqa: ASYNC102 - the shield and the time are in there
-                    if is_over:
-                        return
-        except UpstreamError as error:
-            fault = error
-        if last := decoder.end(fault):
-            yield last
-
     async def _refusal(self, response: Response, secrets: Sequence[str]) -> PenstockError | None:
         """Why there is no answer to read; its body is waited for only so long."""
         coding = content_coding(response)
@@ -258,26 +194,6 @@ class ApiUpstream(ABC, Generic[Config]):
 
     def _errors(self, secrets: Sequence[str]) -> OpenAIErrors:
         return OpenAIErrors(callers_key=self._config.credential.kind is Kind.CALLER, secrets=secrets)
-
-    def _headers(self, key: str | None, secrets: list[str]) -> dict[str, str]:
-        config = self._config
-        headers = {**self.own_headers, **{name.lower(): value for name, value in config.headers.items() if name.lower() not in FIXED_HEADERS}}
-        headers |= {name.lower(): value for name, value in REQUEST_HEADERS.items()}
-        secret = config.credential.key(key)
-        if secret is None:
-            return headers
-        if not _can_be_sent(secret):
-            if config.credential.kind is Kind.CALLER:
-                raise AuthenticationError("The key holds characters that no header may have.")
-            raise UpstreamUnusable(
-                "The gateway's key for this upstream holds characters that no header may have.", code="upstream_credentials_refused"
-            )
-        secrets.append(secret)
-        return headers | {config.key_header: KEY_HEADERS[config.key_header].format(secret)}
-
-
-def _can_be_sent(text: str) -> bool:
-    return text.isascii() and text.isprintable()
 
 
 def _without_secrets(event: UpstreamEvent, secrets: Sequence[str]) -> UpstreamEvent:

@@ -22,10 +22,9 @@ from functools import partial
 import anyio
 import msgspec
 
-from pipeline.clocks import Quiet
 from pipeline.credential import Credential, Kind
-from pipeline.errors import AuthenticationError, PenstockError, ProtocolViolation, UpstreamError, UpstreamUnusable
-from pipeline.events import Failed, Finish, Progress, UpstreamEvent
+from pipeline.errors import PenstockError, ProtocolViolation, UpstreamError, UpstreamUnusable
+from pipeline.events import Failed, UpstreamEvent
 from pipeline.identity import Identity
 from pipeline.models import MODELS, Model, resolve_composer_model, with_effort
 from pipeline.parameters import Family, ignored_by
@@ -35,12 +34,11 @@ from pipeline.prompt.website_messages import SiteWriter, check_parts, encode_bod
 from pipeline.prompt.window import Overflow
 from pipeline.request import Request
 from pipeline.upstream.base import Outgoing
-from pipeline.upstream.http import Client, Response, content_coding, opened, pieces, read_bounded, take_end
-from pipeline.upstream.post_headers import FIXED_HEADERS
+from pipeline.upstream.http import Client, Response, content_coding, opened, read_bounded
+from pipeline.upstream.posted import answer_events, can_be_sent, request_headers
 from pipeline.upstream.redaction import header_secrets, redacted
 from pipeline.upstream.request_window import fitted
 from pipeline.usage.estimate import Counted, Method
-from pipeline.wire.openai_chat import REQUEST_HEADERS
 from pipeline.wire.ui_message_stream import UiMessageDecoder
 from pipeline.wire.website_errors import WebsiteErrors, is_page
 
@@ -77,7 +75,7 @@ class WebsiteUpstream:
     def __init__(self, name: str, config: WebsiteConfig, client: Client, *, identity: Identity | None = None) -> None:
         """`client` is shared and stays open; `identity` makes ids and triggers."""
         for header, value in config.headers.items():
-            if not _can_be_sent(header + value):
+            if not can_be_sent(header + value):
                 raise ValueError(f"upstreams.{name}.headers: the header {header!r} holds characters that no header may have")
         self.name = name
         self.writes_markers = True
@@ -138,67 +136,22 @@ class WebsiteUpstream:
         """The answer; `key` is the caller's own, which is used where the upstream has none of its own."""
         secrets = header_secrets(self._config.headers)
         try:
-            headers = self._headers(key, secrets)
+            headers = request_headers(self._config.headers, self._config.credential, key, secrets)
             errors = WebsiteErrors(callers_key=self._config.credential.kind is Kind.CALLER, secrets=secrets)
             async with opened(self._client, "POST", self._config.url, headers, outgoing.body) as response:
                 refusal = await _refusal(response, errors)
                 if refusal is not None:
                     raise refusal
-                async with aclosing(_read(response, UiMessageDecoder(errors=errors))) as batches:
+                async with aclosing(answer_events(response, UiMessageDecoder(errors=errors))) as batches:
                     async for batch in batches:
                         last = batch[-1] if batch else None
                         yield [*batch[:-1], Failed(redacted(last.error, secrets))] if isinstance(last, Failed) else batch
         except PenstockError as error:
             yield [Failed(redacted(error, secrets))]
 
-    def _headers(self, key: str | None, secrets: list[str]) -> dict[str, str]:
-        """The headers, all names in lower case; the key is added to the secrets."""
-        config = self._config
-        headers = {name.lower(): value for name, value in config.headers.items() if name.lower() not in FIXED_HEADERS}
-        headers |= {name.lower(): value for name, value in REQUEST_HEADERS.items()}
-        secret = config.credential.key(key)
-        if secret is None:
-            return headers
-        if not _can_be_sent(secret):
-            if config.credential.kind is Kind.CALLER:
-                raise AuthenticationError("The key holds characters that no header may have.")
-            raise UpstreamUnusable(
-                "The gateway's key for this upstream holds characters that no header may have.", code="upstream_credentials_refused"
-            )
-        secrets.append(secret)
-        return headers | {"authorization": f"Bearer {secret}"}
-
     def _as_served(self, model: Model) -> Model:
         """What is published of a model's window and price is not said of a website: it has the configured window, and no known price."""
         return msgspec.structs.replace(model, context_window=self._config.context_window, price=None)
-
-
-async def _read(response: Response, decoder: UiMessageDecoder) -> AsyncGenerator[list[UpstreamEvent], None]:
-    fault: PenstockError | None = None
-    is_over = False
-    quiet = Quiet()
-    try:
-        async with aclosing(pieces(response)) as received:
-            async for piece in received:
-                taken = decoder.data_events
-                events: list[UpstreamEvent] = decoder.feed(piece)
-                if not events and decoder.data_events > taken:
-                    events = [Progress()]
-                is_over = bool(events) and isinstance(events[-1], Finish | Failed)
-                try:
-                    if quiet.passes(events) or not piece:
-                        yield events
-                finally:
-                    # behind the last list, so that nobody waits for it; and also when the reader leaves with that list
-                    if is_over:
-                        for _ in range(1 if decoder.is_marked else 2):  # the end mark and the end of the body's frame may be a read each
-                            await take_end(received)  # noqa: ASYNC102 - the shield and the time are in there
-                if is_over:
-                    return
-    except UpstreamError as error:
-        fault = error
-    if last := decoder.end(fault):
-        yield last
 
 
 async def _refusal(response: Response, errors: WebsiteErrors) -> PenstockError | None:
@@ -213,7 +166,3 @@ async def _refusal(response: Response, errors: WebsiteErrors) -> PenstockError |
         with suppress(UpstreamError), anyio.move_on_after(ERROR_SECONDS):
             body = await read_bounded(response, MAX_ERROR_BYTES)
     return errors.from_http(status, response.headers, body)
-
-
-def _can_be_sent(text: str) -> bool:
-    return text.isascii() and text.isprintable()

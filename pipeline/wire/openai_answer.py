@@ -19,6 +19,9 @@ DONE = b"[DONE]"
 class AnswerReader(ABC):
     """One answer. `is_over` behind `Finish` or `Failed`; `data_events` counts the stream's events that held data."""
 
+    is_marked = True
+    """Behind the end nothing but that of the body's frame follows: it is the end mark, or nobody waited for that any longer."""
+
     def __init__(self, errors: OpenAIErrors | None, max_event_bytes: int) -> None:
         """`errors` reads those of the upstream; `max_event_bytes` bounds one event, and a whole answer."""
         self.is_over = False

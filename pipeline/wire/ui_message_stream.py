@@ -110,6 +110,9 @@ class UiMessageDecoder(AnswerReader):
 
     data_events: int
 
+    awaits_end = False
+    """What ends an answer, `finish`, does so at once."""
+
     def __init__(self, *, errors: WebsiteErrors | None = None, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         """`errors` reads those of the website; `max_event_bytes` bounds one event, and the calls of one step."""
         self._told = errors or WebsiteErrors()

@@ -223,7 +223,7 @@ async def test_a_whole_answer_although_a_stream_was_asked_for():
 
 
 async def test_an_answer_that_has_said_why_it_ended_is_not_waited_for_long(monkeypatch):
-    monkeypatch.setattr("pipeline.upstream.api_http.END_WAIT_SECONDS", 0.05)
+    monkeypatch.setattr("pipeline.upstream.posted.END_WAIT_SECONDS", 0.05)
     with trio.fail_after(2):
         batches, _ = await ask([START, text("x"), over("end_turn"), Pause(0.1), PING, Pause(5)])
     assert flat(batches)[-2:] == [USED, Finish(FinishReason.STOP, "end_turn")]

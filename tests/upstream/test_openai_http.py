@@ -12,10 +12,10 @@ from pipeline.errors import ContextLengthExceeded, PermissionDenied, StreamCut, 
 from pipeline.events import Failed, Finish, FinishReason, Notice, Progress, TextDelta, ToolCallStart, UsageReport
 from pipeline.prompt.window import Overflow
 from pipeline.request import ContextRule, Message, Request, Role, TextPart, ToolCall
-from pipeline.upstream.api_http import KEY_HEADERS
 from pipeline.upstream.openai_chat import OpenAIChatConfig, OpenAIChatUpstream
 from pipeline.upstream.openai_http import ENDPOINTS, endpoint_url
 from pipeline.upstream.openai_responses import OpenAIResponsesConfig, OpenAIResponsesUpstream
+from pipeline.upstream.posted import KEY_HEADERS
 from tests.support import openai_server as chat
 from tests.support import responses_events as responses
 from tests.support.chat_bodies import parse
